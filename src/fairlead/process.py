@@ -1,0 +1,286 @@
+"""The one place that starts programs.
+
+Programs get an argv list, never a shell. Each runs in a process group of its own, so that a Ctrl-C at the terminal
+reaches Fairlead alone, which then stops the program in order: one SIGINT, a grace period, SIGKILL for the whole group.
+(OpenTofu, measured: one SIGINT and it finishes its state; SIGKILL and it forgets what it made.)
+"""
+
+import base64
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fairlead.errors import ProgramFailed, ProgramInterrupted, ProgramMissing, ProgramTimedOut
+
+MASKED = "***"
+SHORTEST_SECRET = 4
+LONGEST_LINE = 64 * 1024
+LONGEST_OUTPUT = 64 * 1024 * 1024
+SECRET_VARIABLES = ("TF_VAR_", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "FAIRLEAD_")
+_DRAIN = 0.2  # seconds for the last output of a program whose own children keep its pipes open
+
+Stream = Literal["stdout", "stderr"]
+OnLine = Callable[[Stream, str], None]
+
+
+class Mask:
+    """Replaces secret values in text, also where they were encoded on the way (URL, base64, JSON, Compose's `$$`).
+
+    Values shorter than four characters are left alone: masking them would destroy ordinary text; config/secrets.py
+    refuses such secrets where they are read.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        forms = {form for value in values for form in _forms(value) if len(form) >= SHORTEST_SECRET}
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    @property
+    def longest(self) -> int:
+        """Characters in the longest form: how much of a cut line must be held back."""
+        return len(self._forms[0]) if self._forms else 0
+
+    def __call__(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, MASKED)
+        return text
+
+
+def _forms(value: str) -> Iterator[str]:
+    for text in (value, *value.splitlines()):
+        yield text
+        yield urllib.parse.quote(text, safe="")
+        yield json.dumps(text)[1:-1]
+        yield text.replace("$", "$$")
+        yield base64.b64encode(text.encode()).decode().rstrip("=")
+
+
+NO_SECRETS = Mask()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program's end: its argv, exit code and masked output (UTF-8, undecodable bytes replaced)."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class _Capture:
+    """Collects one stream: cuts it into lines, masks each, keeps them and hands them on."""
+
+    stream: Stream
+    mask: Mask
+    on_line: OnLine | None
+    _pending: bytes = b""
+    _kept: list[str] = field(default_factory=list)
+    _size: int = 0
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        for line in lines:
+            self._emit(line.decode(errors="replace"), "\n")
+        if len(self._pending) > LONGEST_LINE:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Emit the head of an endless line; hold back enough that a secret across the cut is still seen whole."""
+        held = max(self.mask.longest, 4)  # 4: no UTF-8 character is cut
+        masked = self.mask(self._pending.decode(errors="surrogateescape"))
+        head, tail = (part.encode(errors="surrogateescape") for part in (masked[:-held], masked[-held:]))
+        self._emit(head.decode(errors="replace"), "")
+        self._pending = tail
+
+    def close(self) -> str:
+        if self._pending:
+            self._emit(self._pending.decode(errors="replace"), "")
+            self._pending = b""
+        return "".join(self._kept)
+
+    def _emit(self, line: str, end: str) -> None:
+        line = self.mask(line)
+        self._size += len(line) + len(end)
+        if self._size <= LONGEST_OUTPUT:
+            self._kept.append(line + end)
+        if self.on_line:
+            self.on_line(self.stream, line.rstrip("\r"))
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    inherit: bool = True,
+    stdin: str | bytes = b"",
+    mask: Mask = NO_SECRETS,
+    on_line: OnLine | None = None,
+    timeout: float | None = None,
+    grace: float = 10.0,
+    expect: Collection[int] = (0,),
+) -> Completed:
+    """Run a program to its end and return what it printed.
+
+    argv: the program and its arguments, passed as they are. environment: added to what is inherited (see
+    `inherited`); with `inherit=False` it is all that the program gets. stdin: what it reads. on_line: called with
+    each masked line as it comes. timeout, grace: seconds. expect: the exit codes that are no error.
+
+    Raises ProgramMissing, ProgramFailed, ProgramTimedOut, ProgramInterrupted.
+    """
+    words = tuple(os.fspath(word) for word in argv)
+    variables = {**(inherited() if inherit else {}), **(environment or {})}
+    with _standard_input(stdin) as source, _start(words, cwd, variables, source) as child:
+        captures = (_Capture("stdout", mask, on_line), _Capture("stderr", mask, on_line))
+        _watch(child, captures, words, timeout, grace)
+        stdout, stderr = (capture.close() for capture in captures)
+    if child.returncode not in expect:
+        raise _failure(words, child.returncode, stderr or stdout, mask)
+    return Completed(words, child.returncode, stdout, stderr)
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without the variables that carry secrets: a stage adds the ones its program needs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(SECRET_VARIABLES)}
+
+
+@contextlib.contextmanager
+def _standard_input(content: str | bytes) -> Iterator[int]:
+    """An anonymous file in memory: no pipe to fill up, nothing on disk."""
+    descriptor = os.memfd_create("stdin")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _start(
+    argv: tuple[str, ...], cwd: Path | None, variables: Mapping[str, str], source: int
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=variables,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise ProgramFailed(f"{argv[0]} cannot start in {cwd}", why="There is no such directory") from error
+        raise ProgramMissing(f"{argv[0]} is not installed, or not on PATH", remedy=f"Install {argv[0]}") from error
+    except PermissionError as error:
+        raise ProgramMissing(f"{argv[0]} may not be executed", why=str(error), remedy=f"chmod +x {argv[0]}") from error
+
+
+def _watch(
+    child: "subprocess.Popen[bytes]",
+    captures: tuple[_Capture, _Capture],
+    argv: tuple[str, ...],
+    timeout: float | None,
+    grace: float,
+) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        if _pump(child, captures, deadline):
+            return
+    except KeyboardInterrupt:
+        _stop(child, captures, grace)
+        raise ProgramInterrupted(f"{_shown(argv, captures[0].mask)} was stopped: Fairlead was interrupted") from None
+    except BaseException:
+        _kill_group(child)
+        raise
+    _stop(child, captures, grace)
+    raise ProgramTimedOut(
+        f"{_shown(argv, captures[0].mask)} did not end within {timeout:g} s and was stopped",
+        why=_tail(captures[1].close() or captures[0].close()),
+    )
+
+
+def _pump(child: "subprocess.Popen[bytes]", captures: Iterable[_Capture], deadline: float | None) -> bool:
+    """Read both streams until the program has ended. False: the deadline came first."""
+    with selectors.DefaultSelector() as selector, _end_of(child) as ended:
+        selector.register(ended, selectors.EVENT_READ, None)
+        for pipe, capture in zip((child.stdout, child.stderr), captures, strict=True):
+            selector.register(pipe, selectors.EVENT_READ, capture)  # type: ignore[arg-type]
+        while selector.get_map():
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return child.poll() is not None
+            for key, _ in selector.select(remaining):
+                if key.data is None:
+                    deadline = time.monotonic() + _DRAIN
+                if key.data is None or not _read(key.fd, key.data):
+                    selector.unregister(key.fileobj)
+    child.wait()
+    return True
+
+
+@contextlib.contextmanager
+def _end_of(child: "subprocess.Popen[bytes]") -> Iterator[int]:
+    """A descriptor that becomes readable when the program ends (pidfd_open(2))."""
+    descriptor = os.pidfd_open(child.pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(pipe: int, capture: _Capture) -> bool:
+    """One chunk from the pipe to its capture. False at its end."""
+    chunk = os.read(pipe, 65536)
+    if chunk:
+        capture.feed(chunk)
+    return bool(chunk)
+
+
+def _stop(child: "subprocess.Popen[bytes]", captures: tuple[_Capture, _Capture], grace: float) -> None:
+    """One SIGINT for the program itself; what is left of its group after the grace period is killed."""
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(signal.SIGINT)
+    with contextlib.suppress(KeyboardInterrupt):
+        _pump(child, captures, time.monotonic() + grace)
+    _kill_group(child)
+
+
+def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _failure(argv: tuple[str, ...], exit_code: int, output: str, mask: Mask) -> ProgramFailed:
+    ended = f"was killed by {_signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
+    return ProgramFailed(f"{_shown(argv, mask)} {ended}", why=_tail(output))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _shown(argv: tuple[str, ...], mask: Mask) -> str:
+    words = mask(" ".join(argv))
+    return words if len(words) <= 200 else words[:199] + "…"
+
+
+def _tail(output: str, lines: int = 6) -> str:
+    """The last lines of an output: the place where programs say what went wrong."""
+    return "\n".join(output.strip().splitlines()[-lines:])

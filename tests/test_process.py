@@ -1,0 +1,163 @@
+"""Programs are started, watched, masked and stopped."""
+
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import ProgramFailed, ProgramInterrupted, ProgramMissing, ProgramTimedOut
+from fairlead.process import LONGEST_LINE, Mask, inherited, run
+
+
+def python(source: str) -> list[str]:
+    return [sys.executable, "-u", "-c", textwrap.dedent(source)]
+
+
+def test_output_and_exit_code_come_back() -> None:
+    completed = run(python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"), expect=(0, 3))
+    assert (completed.exit_code, completed.stdout, completed.stderr) == (3, "out\n", "err\n")
+
+
+def test_arguments_are_never_read_by_a_shell(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    hostile = f"$(touch {canary}); `touch {canary}` | touch {canary}\n&& touch {canary}"
+    assert run(python("import sys; print(sys.argv[1], end='')") + [hostile]).stdout == hostile
+    assert not canary.exists()
+
+
+def test_standard_input_larger_than_a_pipe_arrives_whole() -> None:
+    text = "x" * 300_000
+    assert run(python("import sys; sys.stdout.write(sys.stdin.read())"), stdin=text).stdout == text
+
+
+def test_unexpected_exit_code_names_the_program_and_its_last_words() -> None:
+    with pytest.raises(ProgramFailed, match=r"exit code 7") as caught:
+        run(python("import sys; print('the disk is full', file=sys.stderr); sys.exit(7)"))
+    assert caught.value.why == "the disk is full"
+
+
+def test_death_by_signal_is_named() -> None:
+    with pytest.raises(ProgramFailed, match="killed by SIGKILL"):
+        run(python("import os; os.kill(os.getpid(), 9)"))
+
+
+def test_missing_program_says_what_to_install() -> None:
+    with pytest.raises(ProgramMissing, match="no-such-program is not installed"):
+        run(["no-such-program"])
+
+
+def test_missing_directory_is_not_taken_for_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="cannot start in"):
+        run(["true"], cwd=tmp_path / "absent")
+
+
+def test_secret_is_masked_in_output_lines_errors_and_argv() -> None:
+    lines: list[str] = []
+    source = "import sys; print('a hunter22 b'); print(sys.argv[1], file=sys.stderr); sys.exit(1)"
+    with pytest.raises(ProgramFailed) as caught:
+        run([*python(source), "hunter22"], mask=Mask(["hunter22"]), on_line=lambda _, line: lines.append(line))
+    assert sorted(lines) == ["***", "a *** b"]
+    assert "hunter22" not in str(caught.value)
+
+
+def test_secret_split_across_chunks_is_masked() -> None:
+    source = "import sys, time\nfor c in 'say hunter22 now\\n': sys.stdout.write(c); sys.stdout.flush(); time.sleep(.002)"
+    assert run(python(source), mask=Mask(["hunter22"])).stdout == "say *** now\n"
+
+
+def test_secret_across_the_cut_of_an_endless_line_is_masked() -> None:
+    for shift in range(12):
+        source = f"print('x' * {LONGEST_LINE - shift} + 'hunter22' + 'y' * {LONGEST_LINE})"
+        output = run(python(source), mask=Mask(["hunter22"])).stdout
+        assert output == "x" * (LONGEST_LINE - shift) + "***" + "y" * LONGEST_LINE + "\n"
+
+
+def test_endless_line_without_secrets_is_kept_byte_for_byte() -> None:
+    source = f"print('é' * {LONGEST_LINE * 3}, end='')"
+    assert run(python(source)).stdout == "é" * (LONGEST_LINE * 3)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["p%40ss%2Fword%24", "p@ss/word$$", "cEBzcy93b3JkJA", "p@ss/word$"],
+    ids=["url", "compose", "base64", "raw"],
+)
+def test_secret_is_masked_in_other_encodings(printed: str) -> None:
+    assert "***" in Mask(["p@ss/word$"])(f"a {printed} b")
+    assert printed not in Mask(["p@ss/word$"])(f"a {printed} b")
+
+
+def test_every_line_of_a_key_is_masked() -> None:
+    mask = Mask(["-----BEGIN KEY-----\nabcdef\nghijkl\n-----END KEY-----"])
+    assert mask("abcdef") == "***"
+
+
+def test_time_limit_stops_the_program_and_everything_that_it_started(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    source = f"""
+        import pathlib, signal, subprocess, sys, time
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"])
+        pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))
+        print("started", flush=True)
+        time.sleep(60)
+    """
+    with pytest.raises(ProgramTimedOut, match="did not end within 1 s"):
+        run(python(source), timeout=1, grace=0.2)
+    assert _is_gone(int(pid_file.read_text()))
+
+
+def test_first_signal_is_one_interrupt_and_the_program_may_finish(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    source = f"""
+        import pathlib, signal, sys, time
+        def finish(*_):
+            pathlib.Path({str(record)!r}).write_text("state saved")
+            sys.exit(0)
+        signal.signal(signal.SIGINT, finish)
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+
+    def interrupt(_: str, line: str) -> None:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(ProgramInterrupted):
+        run(python(source), on_line=interrupt, grace=20)
+    assert record.read_text() == "state saved"
+
+
+def test_background_child_that_keeps_the_pipe_does_not_hold_us() -> None:
+    source = """
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], start_new_session=True)
+        print(child.pid)
+    """
+    completed = run(python(source))
+    os.kill(int(completed.stdout), signal.SIGKILL)
+
+
+def test_children_do_not_inherit_secrets() -> None:
+    os.environ["TF_VAR_proxmox_api_token"] = "canary-token"
+    try:
+        assert "TF_VAR_proxmox_api_token" not in inherited()
+        assert "canary-token" not in run(python("import os; print(dict(os.environ))")).stdout
+    finally:
+        del os.environ["TF_VAR_proxmox_api_token"]
+
+
+def _is_gone(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
