@@ -1,0 +1,50 @@
+"""Where things are in a deployment repository. Nothing else knows these paths."""
+
+from pathlib import PurePosixPath
+
+CONFIGURATION = "fairlead.yaml"
+DEPLOYMENT = "deployment"
+QUARANTINE = "deployment/quarantine.yml"
+ANSIBLE = "deployment/ansible"
+GROUP_VARS = f"{ANSIBLE}/group_vars"
+PLAYBOOK = f"{ANSIBLE}/deploy.yml"
+INSPECTION = f"{ANSIBLE}/inspect.yml"
+KNOWN_HOSTS = f"{ANSIBLE}/known_hosts"
+OPENTOFU = "deployment/opentofu"
+_TFVARS = f"{OPENTOFU}/environments"
+_INVENTORY = f"{ANSIBLE}/inventory"
+# Changes to these concern no machine: the orchestrator's own file, the record of failures, the image factory.
+_ELSEWHERE = (QUARANTINE, "deployment/cicd", "deployment/docker", "deployment/packer", KNOWN_HOSTS)
+
+
+def images_file(environment: str) -> str:
+    """The pins of an environment: the only file that a bump changes."""
+    return f"{GROUP_VARS}/{environment}/images.yml"
+
+
+def inventory_file(environment: str) -> str:
+    """The environment's Ansible inventory."""
+    return f"{_INVENTORY}/{environment}"
+
+
+def tfvars_file(environment: str) -> str:
+    """The environment's OpenTofu variables."""
+    return f"{_TFVARS}/{environment}.tfvars"
+
+
+def concerns(path: str, environment: str) -> bool:
+    """Whether a change of this file changes what `environment` runs: its own variables, or deployment code for all.
+
+    Files of another environment, documentation and the orchestrator's files do not.
+    """
+    if any(_is_under(path, elsewhere) for elsewhere in _ELSEWHERE) or not _is_under(path, DEPLOYMENT):
+        return False
+    for folder in (GROUP_VARS, _INVENTORY, _TFVARS):
+        if _is_under(path, folder):
+            owner = PurePosixPath(path).relative_to(folder).parts[0]
+            return owner.split(".", 1)[0] in (environment, "all")
+    return True
+
+
+def _is_under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
