@@ -32,6 +32,11 @@ FairleadError                     what, why, what to do, and a stable code
 │   ├── UnsafePath                a path is a link or leaves the repository
 │   ├── InvalidPins               images.yml is not a plain list of pins
 │   └── InvalidQuarantine         quarantine.yml is not a list of quarantined images
+├── ScaffoldError                 the files that `fairlead init` writes
+│   ├── InvalidAnswer             a name or an address that init cannot write into them
+│   ├── FilesExist                would be overwritten
+│   ├── ScaffoldUnknown           the repository, or its pristine scaffold, is not from `fairlead init`
+│   └── ScaffoldConflict          the operator and the new scaffold changed the same lines
 ├── SiteFault                     ssh, an engine, a disk: repeating may help, nothing is rolled back (exit 1)
 ├── ReleaseFailed                 the release failed and still stands (exit 3)
 ├── Busy                          another holder is named (exit 4)
@@ -281,6 +286,39 @@ class InvalidQuarantine(RepositoryError):
 
     code = "FL-QUARANTINE"
     exit_code = 2
+
+
+class ScaffoldError(FairleadError):
+    """`fairlead init` could not write or update a deployment repository's files."""
+
+    code = "FL-SCAFFOLD"
+
+
+class InvalidAnswer(ScaffoldError):
+    """A name, an image or an address that init cannot write into the files."""
+
+    code = "FL-SCAFFOLD-ANSWER"
+    exit_code = 2
+
+
+class FilesExist(ScaffoldError):
+    """init never overwrites: files that it would write are there already."""
+
+    code = "FL-SCAFFOLD-EXISTS"
+    exit_code = 2
+
+
+class ScaffoldUnknown(ScaffoldError):
+    """The repository was not written by init, or the scaffold that it was made from cannot be found."""
+
+    code = "FL-SCAFFOLD-UNKNOWN"
+    exit_code = 2
+
+
+class ScaffoldConflict(ScaffoldError):
+    """The operator and the new scaffold changed the same lines; nothing was changed."""
+
+    code = "FL-SCAFFOLD-CONFLICT"
 
 
 class SiteFault(FairleadError):
