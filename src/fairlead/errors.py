@@ -37,6 +37,12 @@ FairleadError                     what, why, what to do, and a stable code
 │   ├── FilesExist                would be overwritten
 │   ├── ScaffoldUnknown           the repository, or its pristine scaffold, is not from `fairlead init`
 │   └── ScaffoldConflict          the operator and the new scaffold changed the same lines
+├── LabError                      the local lab
+│   ├── LabUsage                  a name, a subnet or a component that the lab cannot take
+│   ├── LabMissing                there is no such lab, or no such machine in it
+│   ├── LabSubnetInUse            another network overlaps the wanted one
+│   ├── EngineUnreachable         no Docker engine answers, and none may be started
+│   └── MachineUnready            a machine of the lab did not come up
 ├── SiteFault                     ssh, an engine, a disk: repeating may help, nothing is rolled back (exit 1)
 ├── ReleaseFailed                 the release failed and still stands (exit 3)
 ├── Busy                          another holder is named (exit 4)
@@ -319,6 +325,46 @@ class ScaffoldConflict(ScaffoldError):
     """The operator and the new scaffold changed the same lines; nothing was changed."""
 
     code = "FL-SCAFFOLD-CONFLICT"
+
+
+class LabError(FairleadError):
+    """The local lab could not do what was asked of it."""
+
+    code = "FL-LAB"
+
+
+class LabUsage(LabError):
+    """A name, a subnet or a component that the lab cannot take."""
+
+    code = "FL-LAB-USAGE"
+    exit_code = 2
+
+
+class LabMissing(LabError):
+    """There is no such lab, or no such machine in it."""
+
+    code = "FL-LAB-MISSING"
+    exit_code = 2
+
+
+class LabSubnetInUse(LabError):
+    """Another network of this machine or of its Docker engine overlaps the wanted subnet."""
+
+    code = "FL-LAB-SUBNET"
+    exit_code = 2
+
+
+class EngineUnreachable(LabError):
+    """No Docker engine answers, and Fairlead may not or could not start one."""
+
+    code = "FL-LAB-ENGINE"
+
+
+class MachineUnready(LabError):
+    """A machine or the registry of the lab did not come up in time."""
+
+    code = "FL-LAB-MACHINE"
+    retryable = True
 
 
 class SiteFault(FairleadError):
