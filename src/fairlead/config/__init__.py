@@ -1,1 +1,1 @@
-"""What a person wrote: fairlead.yaml, secrets, the environment. The only reader of configuration files and variables."""
+"""What a person wrote: fairlead.yaml, secrets, variables. The only reader of configuration and environment."""

@@ -1,0 +1,64 @@
+"""The process environment as one value: read once, here, and passed on."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairlead.config.secrets import Secrets
+from fairlead.errors import InvalidYaml, UnreadableFile
+
+
+@dataclass(frozen=True)
+class Variables:
+    """What the process environment says to Fairlead.
+
+    state: where runs, first sightings and labs are kept. docker_config: Docker's config.json, parsed, or empty.
+    crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
+    """
+
+    state: Path
+    secrets: Secrets
+    colour: bool
+    crash_at: str = ""
+    runner: str = ""
+    docker_config_file: Path | None = None
+
+    def docker_config(self) -> Mapping[str, Any]:
+        """Docker's config.json. Raises UnreadableFile or InvalidYaml for one that is there and broken."""
+        path = self.docker_config_file
+        if path is None or not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_bytes())
+        except OSError as error:
+            raise UnreadableFile(f"{path} cannot be read", why=str(error)) from error
+        except ValueError as error:
+            raise InvalidYaml(
+                f"{path} is not JSON", why=str(error), remedy="docker logout, then docker login"
+            ) from error
+        return content if isinstance(content, dict) else {}
+
+
+def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bool = False) -> Variables:
+    """The process environment. terminal: whether stderr is one (colour needs that, or FORCE_COLOR)."""
+    values = os.environ if environment is None else environment
+    home = Path(values.get("HOME") or "/")
+    directory = values.get("FAIRLEAD_SECRETS_DIR")
+    return Variables(
+        state=_state(values, home),
+        secrets=Secrets(Path(directory) if directory else None, values),
+        colour=not values.get("NO_COLOR") and (terminal or bool(values.get("FORCE_COLOR"))),
+        crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
+        runner=next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI") if values.get(name)), ""),
+        docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
+    )
+
+
+def _state(values: Mapping[str, str], home: Path) -> Path:
+    """FAIRLEAD_STATE_DIR, else XDG's place (XDG Base Directory Specification 0.8)."""
+    if own := values.get("FAIRLEAD_STATE_DIR"):
+        return Path(own)
+    return Path(values.get("XDG_STATE_HOME") or home / ".local" / "state") / "fairlead"
