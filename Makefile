@@ -1,0 +1,33 @@
+# The same five words as everywhere: setup, check, test, demo, docs.
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+CODE := src tests benchmarks tools demo
+
+.PHONY: setup check test demo docs lock help
+
+help:     ## list these commands
+	@grep -E '^[a-z]+:.*##' Makefile
+
+setup:    ## .venv with the pinned packages, and the Debian programs that tests and the lab need
+	@python3 tools/setup.py
+
+check: setup    ## what needs no running program: lint, format, types, layers, house rules
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-timings
+	$(BIN)/yamllint --strict .
+	$(BIN)/python -m tools.house
+
+test: check    ## check, then every test, in random order, warnings as errors
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+demo: setup    ## an image is pushed to a local registry, detected, bumped; the commit is shown
+	$(BIN)/python -m demo.detect_and_bump
+
+docs: setup    ## write the generated pages of docs/ and the README's terminal session
+	$(BIN)/python -m tools.docs
+
+lock: setup    ## pin every dependency by hash, newest versions that fit
+	$(LOCK) --upgrade pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) --upgrade pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt

@@ -1,0 +1,1 @@
+"""The scripts behind make: set-up, the house rules, the generated documentation. No part of the product."""

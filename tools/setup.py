@@ -1,0 +1,170 @@
+"""What `make setup` does: the environment with pinned packages, and the Debian programs that tests and the lab use.
+
+Runs on the system's own python3, so it imports nothing but the standard library and must at least parse on older
+Pythons. Does nothing, in a few milliseconds, when nothing is to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "fairlead-setup"
+LOCK = ROOT / "requirements" / "dev.txt"
+INPUTS = (LOCK, ROOT / "pyproject.toml", Path(__file__))
+OLDEST = (3, 11)
+AGAIN = "make setup"
+NEWER_PYTHONS = ("python3.13", "python3.12", "python3.11")
+
+# Program -> the Debian package that carries it. The one list of what make test and make demo need from the system.
+PROGRAMS = {
+    "git": "git",
+    "ssh": "openssh-client",
+    "docker-registry": "docker-registry",
+    "skopeo": "skopeo",
+    "mmdebstrap": "mmdebstrap",
+}
+ENGINE = ("docker.io", "docker-cli")  # only where no engine answers; the client is its own package since Debian 13
+UNASKED_SERVICES = ("docker-registry",)  # Debian starts it on port 5000; Fairlead only wants the program
+
+
+def main() -> int:
+    python = suitable_python()
+    if python is None:
+        found = ".".join(map(str, sys.version_info[:3]))
+        return stop(
+            f"Fairlead needs Python {OLDEST[0]}.{OLDEST[1]} or newer; python3 here is {found}.",
+            f"Install python3.11 or newer so that it is on PATH, then: {AGAIN}",
+        )
+    if (missing := missing_packages()) and (blocked := why_not_install(missing)):
+        return stop(*blocked)
+    if missing:
+        install_packages(missing)
+    if STAMP.is_file() and STAMP.read_text() == fingerprint(python):
+        return 0
+    make_environment(python)
+    STAMP.write_text(fingerprint(python))
+    say(f"ready: {VENV.name}/bin/fairlead")
+    return 0
+
+
+def suitable_python() -> str | None:
+    """This Python when it is new enough, else the newest one on PATH that is."""
+    if sys.version_info >= OLDEST:
+        return sys.executable
+    return next(filter(None, map(shutil.which, NEWER_PYTHONS)), None)
+
+
+def fingerprint(python: str) -> str:
+    """Changes whenever the environment has to be brought up to date."""
+    digest = hashlib.sha256(python.encode())
+    for path in INPUTS:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def make_environment(python: str) -> None:
+    """The virtual environment: exactly the locked packages, by hash, and this checkout, editable."""
+    if not (VENV / "bin" / "pip").exists():
+        say(f"making {VENV.name} with {python}")
+        run(python, "-m", "venv", "--clear", VENV)
+    say(f"installing the packages of {LOCK.relative_to(ROOT)}")
+    pip = (VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*pip, "--require-hashes", "--requirement", LOCK)
+    run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+
+
+def missing_packages() -> list[str]:
+    """Debian packages to install: only those whose program is not there."""
+    missing = [package for program, package in PROGRAMS.items() if not have(program)]
+    if not engine_answers() and not have("dockerd"):
+        missing.extend(ENGINE)
+    if not has_ensurepip():
+        missing.append("python3-venv")
+    return missing
+
+
+def have(program: str) -> bool:
+    """Also where a user's PATH lacks the administrator's directories."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+
+
+def has_ensurepip() -> bool:
+    """Debian splits venv's other half off into a package of its own."""
+    try:
+        import ensurepip  # noqa: F401, PLC0415
+    except ImportError:
+        return (VENV / "bin" / "pip").exists()
+    return True
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine listens where clients look for it."""
+    if os.environ.get("DOCKER_HOST"):
+        return True
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex("/var/run/docker.sock") == 0
+
+
+def why_not_install(packages: list[str]) -> tuple[str, str] | None:
+    """What stands in the way of installing, and what a person can do about it. None: nothing."""
+    names = " ".join(packages)
+    if not have("apt-get"):
+        return f"Missing on this machine (the names are Debian's): {names}.", f"Install them, then: {AGAIN}"
+    if os.geteuid() != 0:
+        remedy = f"sudo apt-get install --no-install-recommends {names} && {AGAIN}"
+        return f"Missing on this machine, and only root can install them: {names}.", remedy
+    return None
+
+
+def install_packages(packages: list[str]) -> None:
+    """Install those of the packages that this release of Debian has."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run("apt-get", "update", "--quiet=2", **quiet)
+    known = [package for package in packages if is_known(package)]
+    say(f"installing {', '.join(known)} with apt-get")
+    run("apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", *known, **quiet)
+    for service in set(UNASKED_SERVICES).intersection(known):
+        stop_service(service)
+
+
+def is_known(package: str) -> bool:
+    """Whether apt can install it."""
+    return bool(subprocess.run(["apt-cache", "show", package], capture_output=True, check=False).stdout)
+
+
+def stop_service(service: str) -> None:
+    """Only where systemd runs: elsewhere Debian's packages start nothing."""
+    if Path("/run/systemd/system").is_dir():
+        run("systemctl", "disable", "--now", service)
+
+
+def run(*argv: str | Path, **variables: str) -> None:
+    """Run a program. What it printed is shown only when it fails, and then make stops."""
+    words = [os.fspath(word) for word in argv]
+    done = subprocess.run(
+        words, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout.decode(errors="replace"))
+        raise SystemExit(stop(f"{' '.join(words)} ended with exit code {done.returncode}", f"Mend that, then: {AGAIN}"))
+
+
+def stop(what: str, remedy: str) -> int:
+    sys.stderr.write(f"setup: {what}\n  {remedy}\n")
+    return 1
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"setup: {line}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
