@@ -35,6 +35,11 @@ def test_standard_input_larger_than_a_pipe_arrives_whole() -> None:
     assert run(python("import sys; sys.stdout.write(sys.stdin.read())"), stdin=text).stdout == text
 
 
+def test_bytes_that_are_no_text_come_back_as_they_were() -> None:
+    completed = run(python("import os; os.write(1, bytes(range(256)) * 400)"), encoding="latin-1")
+    assert completed.stdout.encode("latin-1") == bytes(range(256)) * 400
+
+
 def test_unexpected_exit_code_names_the_program_and_its_last_words() -> None:
     with pytest.raises(ProgramFailed, match=r"exit code 7") as caught:
         run(python("import sys; print('the disk is full', file=sys.stderr); sys.exit(7)"))
@@ -66,7 +71,9 @@ def test_secret_is_masked_in_output_lines_errors_and_argv() -> None:
 
 
 def test_secret_split_across_chunks_is_masked() -> None:
-    source = "import sys, time\nfor c in 'say hunter22 now\\n': sys.stdout.write(c); sys.stdout.flush(); time.sleep(.002)"
+    source = (
+        "import sys, time\nfor c in 'say hunter22 now\\n': sys.stdout.write(c); sys.stdout.flush(); time.sleep(.002)"
+    )
     assert run(python(source), mask=Mask(["hunter22"])).stdout == "say *** now\n"
 
 

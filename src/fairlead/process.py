@@ -83,6 +83,7 @@ class _Capture:
     stream: Stream
     mask: Mask
     on_line: OnLine | None
+    encoding: str = "utf-8"
     _pending: bytes = b""
     _kept: list[str] = field(default_factory=list)
     _size: int = 0
@@ -90,21 +91,21 @@ class _Capture:
     def feed(self, chunk: bytes) -> None:
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
-            self._emit(line.decode(errors="replace"), "\n")
+            self._emit(line.decode(self.encoding, errors="replace"), "\n")
         if len(self._pending) > LONGEST_LINE:
             self._cut()
 
     def _cut(self) -> None:
         """Emit the head of an endless line; hold back enough that a secret across the cut is still seen whole."""
         held = max(self.mask.longest, 4)  # 4: no UTF-8 character is cut
-        masked = self.mask(self._pending.decode(errors="surrogateescape"))
-        head, tail = (part.encode(errors="surrogateescape") for part in (masked[:-held], masked[-held:]))
-        self._emit(head.decode(errors="replace"), "")
+        masked = self.mask(self._pending.decode(self.encoding, errors="surrogateescape"))
+        head, tail = (part.encode(self.encoding, errors="surrogateescape") for part in (masked[:-held], masked[-held:]))
+        self._emit(head.decode(self.encoding, errors="replace"), "")
         self._pending = tail
 
     def close(self) -> str:
         if self._pending:
-            self._emit(self._pending.decode(errors="replace"), "")
+            self._emit(self._pending.decode(self.encoding, errors="replace"), "")
             self._pending = b""
         return "".join(self._kept)
 
@@ -117,7 +118,7 @@ class _Capture:
             self.on_line(self.stream, line.rstrip("\r"))
 
 
-def run(
+def run(  # noqa: PLR0913 - one keyword for each property of a child process
     argv: Sequence[str | Path],
     *,
     cwd: Path | None = None,
@@ -129,19 +130,21 @@ def run(
     timeout: float | None = None,
     grace: float = 10.0,
     expect: Collection[int] = (0,),
+    encoding: str = "utf-8",
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
     argv: the program and its arguments, passed as they are. environment: added to what is inherited (see
     `inherited`); with `inherit=False` it is all that the program gets. stdin: what it reads. on_line: called with
     each masked line as it comes. timeout, grace: seconds. expect: the exit codes that are no error.
+    encoding: how standard output becomes text; with latin-1, `stdout.encode("latin-1")` is the very bytes.
 
     Raises ProgramMissing, ProgramFailed, ProgramTimedOut, ProgramInterrupted.
     """
     words = tuple(os.fspath(word) for word in argv)
     variables = {**(inherited() if inherit else {}), **(environment or {})}
     with _standard_input(stdin) as source, _start(words, cwd, variables, source) as child:
-        captures = (_Capture("stdout", mask, on_line), _Capture("stderr", mask, on_line))
+        captures = (_Capture("stdout", mask, on_line, encoding), _Capture("stderr", mask, on_line))
         _watch(child, captures, words, timeout, grace)
         stdout, stderr = (capture.close() for capture in captures)
     if child.returncode not in expect:
