@@ -1,0 +1,124 @@
+"""What a person tells `fairlead init`. Every value is checked by grammar, so that none can break out of its place."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from fairlead.config.values import ENVIRONMENT, NAME
+from fairlead.errors import InvalidAnswer, InvalidReference
+from fairlead.images import ImageReference, is_registry
+
+APP = r"[a-z][a-z0-9-]{1,40}"
+# Ansible's own groups, the one host of every inventory, and what YAML reads as something else than text.
+RESERVED = ("all", "ungrouped", "app", "true", "false", "null", "yes", "no", "on", "off")
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*", re.ASCII)
+_VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(\.(\d+))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnswer:
+    """An image to watch: the Ansible variable's name, and where the image is.
+
+    A tag chooses the policy (`17` is followed by its digest, `1.4.2` starts a semver range); with a digest too the
+    reference is the first pin.
+    """
+
+    name: str
+    reference: ImageReference
+
+    @classmethod
+    def parse(cls, text: str, registry: str | None = None) -> Self:
+        """Read `app_image=registry.example.com/team/app[:tag[@digest]]`. A name without a host is in `registry`."""
+        name, equals, where = text.partition("=")
+        if not equals or not where:
+            raise _invalid("image", text, "is not NAME=REPOSITORY", "app_image=registry.example.com/team/app")
+        if registry and not is_registry_first(where):
+            where = f"{registry}/{where}"
+        try:
+            return cls(name, ImageReference.parse(where))
+        except InvalidReference as error:
+            raise InvalidAnswer(f"The image {text!r} cannot be used", why=str(error), remedy=error.remedy) from None
+
+    @property
+    def policy(self) -> str:
+        """The tag policy as fairlead.yaml writes it."""
+        tag = self.reference.tag
+        if tag is None:
+            return '{semver: "*"}'
+        if match := _VERSION_TAG.fullmatch(tag):
+            return f'{{semver: ">={tag.removeprefix("v")} <{int(match[1]) + 1}"}}'
+        return f'{{digest: "{tag}"}}'
+
+
+def is_registry_first(where: str) -> bool:
+    """Whether the first component of an image's name is a registry, by Docker's rule."""
+    first, slash, _ = where.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All that the scaffold depends on.
+
+    environments: the first follows the images, each other one follows the one before it. images: Ansible variable to
+    image. addresses: environment to the machine's address; where one is missing, OpenTofu makes the machines.
+    plain_http: registries without TLS. secrets: Ansible variables that are secret.
+    """
+
+    app: str
+    environments: tuple[str, ...]
+    images: tuple[ImageAnswer, ...]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    plain_http: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _each_matches("app", (self.app,), re.compile(APP).fullmatch, "shop")
+        _each_matches("environment", self.environments, re.compile(ENVIRONMENT).fullmatch, "staging")
+        _each_matches("image", [image.name for image in self.images], re.compile(NAME).fullmatch, "app_image")
+        _each_matches("secret", self.secrets, re.compile(NAME).fullmatch, "postgres_password")
+        _each_matches("address", self.addresses.values(), is_address, "staging=192.0.2.10")
+        _each_matches("registry", self.plain_http, is_registry, "registry.example.com:5000")
+        for name in set(self.environments) & set(RESERVED):
+            raise _invalid("environment", name, "means something else to Ansible or in YAML", "staging")
+        for name in set(self.addresses) - set(self.environments):
+            raise _invalid("address", name, "is for an environment that is not asked for", f"{self.environments[0]}=…")
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain data, read back by `from_record`."""
+        images = {image.name: str(image.reference) for image in self.images}
+        return {**asdict(self), "images": images, "addresses": dict(self.addresses)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError or InvalidAnswer for anything else than `as_record` gives."""
+        images = tuple(ImageAnswer(name, ImageReference.parse(text)) for name, text in record["images"].items())
+        lists = {name: tuple(record[name]) for name in ("environments", "plain_http", "secrets")}
+        return cls(app=record["app"], images=images, addresses=dict(record["addresses"]), **lists)
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an IP address or a host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None
+    return True
+
+
+def _each_matches(what: str, values: Any, is_right: Callable[[str], object], example: str) -> None:
+    texts = list(values)
+    if what in ("environment", "image") and not texts:
+        raise InvalidAnswer(f"No {what} is given", remedy=f"Add --{what} {example}")
+    for text in texts:
+        if not is_right(text):
+            raise _invalid(what, text, "is not allowed here", example)
+        if texts.count(text) > 1 and what != "address":
+            raise _invalid(what, text, "is given twice", example)
+
+
+def _invalid(what: str, value: str, why: str, example: str) -> InvalidAnswer:
+    return InvalidAnswer(f"The {what} {value!r} cannot be used", why=f"It {why}", remedy=f"Write --{what} {example}")

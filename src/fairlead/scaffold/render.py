@@ -1,0 +1,151 @@
+"""From answers to files, in memory.
+
+`files/` is itself a deployment repository, of an application `shop` with the environment `staging`, that each file's
+own tool can check. Rendering puts other names into it: the words `shop` and `staging`, files and folders named
+`staging` once per environment, and the lines between `# <name>` and `# </name>`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fairlead import __version__
+from fairlead.config import layout
+from fairlead.config.load import configuration_schema, load_configuration
+from fairlead.errors import ScaffoldUnknown
+from fairlead.images import ImageReference
+from fairlead.scaffold.answers import Answers
+
+FILES = Path(__file__).parent / "files"
+RECORD = ".fairlead/scaffold.json"
+SCHEMA = ".fairlead/schema.json"
+_EXAMPLE_APP = "shop"
+_EXAMPLE_ENVIRONMENT = "staging"
+_EXAMPLE_WORD = re.compile(rf"\b({_EXAMPLE_APP}|{_EXAMPLE_ENVIRONMENT})\b")
+# Files of a second environment let `files/` run as it is; `staging` is the pattern for all.
+_EXAMPLE_ONLY = ("production",)
+_VERBATIM = ("deployment/ansible/library",)
+_BLOCK = re.compile(r"^(?P<indent> *)# <(?P<name>[a-z]+)>\n.*?^ *# </(?P=name)>\n", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Which scaffold a repository was made from: Fairlead's version, a digest of the files, the answers."""
+
+    version: str
+    content: str
+    answers: Answers
+
+    def to_bytes(self) -> bytes:
+        """The file `.fairlead/scaffold.json`."""
+        record = {"version": self.version, "content": self.content, "answers": self.answers.as_record()}
+        return (json.dumps(record, indent=2, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    def parse(cls, content: bytes) -> "Record":
+        """Raises ScaffoldUnknown for anything but a record."""
+        try:
+            record = json.loads(content)
+            return cls(str(record["version"]), str(record["content"]), Answers.from_record(record["answers"]))
+        except Exception as error:
+            raise ScaffoldUnknown(
+                f"{RECORD} cannot be read",
+                why=f"{type(error).__name__}: {error}",
+                remedy=f"Restore it from the commit that wrote it: git log -- {RECORD}",
+            ) from error
+
+
+def render(answers: Answers, *, source: Path = FILES, version: str = __version__) -> dict[str, bytes]:
+    """Every file of the scaffold: path relative to the repository's root, and content. Writes nothing."""
+    files = dict(_rendered(answers, source))
+    load_configuration(files[layout.CONFIGURATION])  # an answer that only the whole file shows to be wrong
+    files[SCHEMA] = (json.dumps(configuration_schema(), indent=2) + "\n").encode()
+    files[RECORD] = Record(version, _digest(files), answers).to_bytes()
+    return dict(sorted(files.items()))
+
+
+def _rendered(answers: Answers, source: Path) -> Iterator[tuple[str, bytes]]:
+    for file in sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        path = file.relative_to(source).as_posix()
+        content = file.read_bytes()
+        if path.startswith(_VERBATIM):
+            yield path, content
+        elif _is_of(path, _EXAMPLE_ENVIRONMENT):
+            for environment in answers.environments:
+                yield _with_names(path, answers.app, environment), _fill(content, answers, environment)
+        elif not any(_is_of(path, name) for name in _EXAMPLE_ONLY):
+            yield path, _fill(content, answers, answers.environments[0])
+
+
+def _is_of(path: str, environment: str) -> bool:
+    """Whether a folder or the file is named for the environment: `staging`, `staging.tfvars`."""
+    return any(part.split(".", 1)[0] == environment for part in PurePosixPath(path).parts)
+
+
+def _fill(content: bytes, answers: Answers, environment: str) -> bytes:
+    text = _with_names(content.decode(), answers.app, environment)
+    blocks = _blocks(answers)
+    return _BLOCK.sub(lambda match: _indent(blocks[match["name"]], match["indent"]), text).encode()
+
+
+def _with_names(text: str, app: str, environment: str) -> str:
+    """In one pass, so that an application may be called `staging`."""
+    names = {_EXAMPLE_APP: app, _EXAMPLE_ENVIRONMENT: environment}
+    return _EXAMPLE_WORD.sub(lambda match: names[match[0]], text)
+
+
+def _indent(lines: list[str], indent: str) -> str:
+    return "".join(f"{indent}{line}\n" for line in lines)
+
+
+def _blocks(answers: Answers) -> dict[str, list[str]]:
+    """The lines that depend on lists of answers, by the name of the block that they replace."""
+    return {
+        "registries": _registries(answers),
+        "images": [line for image in answers.images for line in _image(image.name, image.reference, image.policy)],
+        "environments": list(_environments(answers.environments)),
+        "provision": _provision(answers),
+        "secrets": [f"application: [{', '.join(answers.secrets)}]"],
+        "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
+    }
+
+
+def _registries(answers: Answers) -> list[str]:
+    if not answers.plain_http:
+        return []
+    return ["registries:", *(f"  {_quoted(host)}: {{plain_http: true}}" for host in answers.plain_http), ""]
+
+
+def _image(name: str, reference: ImageReference, policy: str) -> list[str]:
+    return [f"{name}:", f"  repository: {reference.name}", f"  policy: {policy}"]
+
+
+def _environments(names: tuple[str, ...]) -> Iterator[str]:
+    followed, what = "images", "the newest release that the policies allow"
+    for name in names:
+        yield f"{name}:"
+        yield f"  follows: {followed:<26} # {what}"
+        followed, what = name, f"what {name} has proven: the same digests"
+
+
+def _provision(answers: Answers) -> list[str]:
+    if not answers.addresses:
+        return ["provision: {with: opentofu}"]
+    lines = ["provision:", f"  with: static{'':<25}# the machines exist", "  addresses:"]
+    return lines + [f"    {name}: {_quoted(address)}" for name, address in answers.addresses.items()]
+
+
+def _quoted(text: str) -> str:
+    """A YAML key or scalar; quoted where a colon could make it something else."""
+    return f'"{text}"' if ":" in text else text
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    """sha256 over all paths and contents: two scaffolds of one version that differ are told apart."""
+    digest = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        digest.update(f"{len(path)} {path} {len(content)} ".encode() + content)
+    return f"sha256:{digest.hexdigest()}"
