@@ -1,0 +1,137 @@
+"""`fairlead init`: write a deployment repository, or bring an older one forward."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fairlead.cli import options
+from fairlead.cli.output import Output
+from fairlead.errors import UsageError
+
+if TYPE_CHECKING:
+    from fairlead.scaffold.answers import Answers
+
+Directory = Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")]
+App = Annotated[str | None, typer.Option("--app", help="The application's name, such as shop.")]
+Environments = Annotated[
+    list[str] | None,
+    typer.Option("--environment", "-e", help="An environment; the first follows images, the next ones each other."),
+]
+Images = Annotated[
+    list[str] | None,
+    typer.Option("--image", help="NAME=REPOSITORY[:TAG[@DIGEST]]: an Ansible variable and the image it stands for."),
+]
+Addresses = Annotated[
+    list[str] | None,
+    typer.Option("--address", help="ENVIRONMENT=ADDRESS of an existing machine; else OpenTofu makes it."),
+]
+Registry = Annotated[str | None, typer.Option("--registry", help="The registry of images that are given without one.")]
+PlainHttp = Annotated[bool, typer.Option("--plain-http", help="That registry speaks HTTP without TLS: for a lab.")]
+Secrets = Annotated[list[str] | None, typer.Option("--secret", help="An Ansible variable that is secret.")]
+Update = Annotated[
+    bool, typer.Option("--update", help="Merge newer scaffold files into a branch for review; keeps your edits.")
+]
+
+
+def init(
+    directory: Directory = Path(),
+    *,
+    app: App = None,
+    environment: Environments = None,
+    image: Images = None,
+    address: Addresses = None,
+    registry: Registry = None,
+    plain_http: PlainHttp = False,
+    secret: Secrets = None,
+    update: Update = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Write a deployment repository: asks, or takes flags. Never overwrites."""
+    output = options.output(as_json=as_json)
+    if update:
+        _update(directory, output)
+        return
+    if plain_http and not registry:
+        raise UsageError("--plain-http is about one registry", remedy="Add --registry HOST:PORT")
+    _refuse_silence({"--app": app, "--environment": environment, "--image": image})
+    answers = _answers(
+        app or typer.prompt("The application's name", default=directory.resolve().name.lower(), err=True),
+        environment or typer.prompt("Its environments", default="staging production", err=True).split(),
+        image or _ask_images(),
+        registry,
+        addresses=dict(_split(text) for text in address or []),
+        plain_http=(registry,) if registry and plain_http else (),
+        secrets=tuple(secret or ()),
+    )
+    _write(directory, answers, output)
+
+
+def _refuse_silence(needed: Mapping[str, object]) -> None:
+    """Where there is nobody to ask, name the flags that are missing."""
+    missing = [flag for flag, given in needed.items() if not given]
+    if missing and not sys.stdin.isatty():
+        raise UsageError(
+            f"fairlead init needs {', '.join(missing)}",
+            why="It asks for them only on a terminal",
+            remedy="fairlead init --app shop --environment staging --image app_image=registry.example.com/shop/backend",
+        )
+
+
+def _ask_images() -> list[str]:
+    example, images = "app_image=registry.example.com/shop/backend", list[str]()
+    while answer := typer.prompt(f"An image, as {example} (empty: no more)", default="", show_default=False, err=True):
+        images.append(answer)
+    return images
+
+
+def _split(text: str) -> tuple[str, str]:
+    environment, equals, address = text.partition("=")
+    if not equals:
+        raise UsageError(f"--address {text} names no environment", remedy=f"Write --address staging={text}")
+    return environment, address
+
+
+def _answers(app: str, environments: list[str], images: list[str], registry: str | None, **others: Any) -> "Answers":
+    from fairlead.scaffold.answers import Answers, ImageAnswer  # noqa: PLC0415 - `--help` does not pay for it
+
+    parsed = tuple(ImageAnswer.parse(text, registry) for text in images)
+    return Answers(app, tuple(environments), parsed, **others)
+
+
+def _write(directory: Path, answers: "Answers", output: Output) -> None:
+    from fairlead.scaffold.copy import write  # noqa: PLC0415
+    from fairlead.scaffold.git import PRISTINE  # noqa: PLC0415
+
+    written = [path.relative_to(directory).as_posix() for path in write(directory, answers)]
+    output.done(
+        f"Wrote {len(written)} files for {answers.app} into {directory}; the branch {PRISTINE} keeps them as shipped"
+    )
+    output.detail("Next, look at fairlead.yaml, then:")
+    for command in ("git add --all", "git commit -m 'Begin'", f"git push origin main {PRISTINE}"):
+        output.detail(f"  {_in(directory)}{command}")
+    output.detail(f"  fairlead detect --repo {shlex.quote(str(directory))} -e {answers.environments[0]} --explain")
+    output.detail(f"To undo: remove these files, and {_in(directory)}git branch --delete --force {PRISTINE}")
+    output.document({"directory": str(directory), "written": written, "pristine_branch": PRISTINE})
+
+
+def _in(directory: Path) -> str:
+    return "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
+
+
+def _update(directory: Path, output: Output) -> None:
+    from fairlead.scaffold.git import PRISTINE  # noqa: PLC0415
+    from fairlead.scaffold.update import update  # noqa: PLC0415
+
+    result = update(directory)
+    if result.branch is None:
+        output.done(f"The scaffold is that of Fairlead {result.after}: nothing to do")
+    else:
+        output.done(f"The branch {result.branch} brings the scaffold from Fairlead {result.before} to {result.after}")
+        output.detail(f"Look at it: git diff HEAD...{result.branch}")
+        output.detail(f"Take it: git merge {result.branch} && git push origin HEAD {PRISTINE}")
+        output.detail(f"To undo: git branch --delete --force {result.branch}")
+    output.document({"before": result.before, "after": result.after, "branch": result.branch, "commit": result.commit})
