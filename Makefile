@@ -6,7 +6,7 @@ CODE := src tests benchmarks tools demo
 .PHONY: setup check test demo docs lock help
 
 help:     ## list these commands
-	@grep -E '^[a-z]+:.*##' Makefile
+	@sed -nE 's/^([a-z]+):[a-z ]*## /\1\t/p' Makefile
 
 setup:    ## .venv with the pinned packages, and the Debian programs that tests and the lab need
 	@python3 tools/setup.py
@@ -15,7 +15,7 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 	$(BIN)/ruff check --quiet $(CODE)
 	$(BIN)/ruff format --check --quiet $(CODE)
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-timings
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/yamllint --strict .
 	$(BIN)/python -m tools.house
 
