@@ -1,0 +1,116 @@
+"""The demo's images: built from demo/small, stamped with a version, pushed to the lab's registry."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fairlead.errors import LabError, LabUsage
+from fairlead.images import ImageReference, is_tag
+from fairlead.lab import registry
+from fairlead.lab.images import CADDY_BASE, Base, demo_base
+from fairlead.lab.site import Lab
+
+APPLICATION = "shop"
+COMPONENTS = ("backend", "db", "gateway")
+VARIANTS = ("", "broken", "wrong-version", "crash-later")
+_PACKAGED = Path(__file__).parent / "demo"
+_IN_CHECKOUT = Path(__file__).parents[3] / "demo" / "small"
+_PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One image of the demo. created: RFC 3339. revision: a commit, invented where none is given."""
+
+    component: str
+    version: str
+    variant: str = ""
+    created: str = ""
+    revision: str = ""
+    source: str = ""
+
+    def arguments(self, base: str) -> dict[str, str]:
+        """The Dockerfile's arguments (demo/small/README.md)."""
+        return {
+            "BASE": base,
+            "VERSION": self.version,
+            "VARIANT": self.variant,
+            "CREATED": self.created,
+            "REVISION": self.revision or hashlib.sha1(f"{self.component} {self.version}".encode()).hexdigest(),
+            "SOURCE": self.source or f"https://git.example.com/{APPLICATION}/{self.component}",
+        }
+
+
+def sources() -> Path:
+    """The demo's directory: in the installed package, else in the checkout. Raises LabError if it is in neither."""
+    for place in (_PACKAGED, _IN_CHECKOUT):
+        if (place / "backend" / "Dockerfile").is_file():
+            return place
+    raise LabError(
+        "The demo's Dockerfiles are not installed", remedy="Run it from a checkout, or name them: --demo DIR"
+    )
+
+
+def build_argv(build: Build, demo: Path, base: str, tag: str) -> list[str]:
+    """Build an image. Arguments that a Dockerfile does not have are left out: `docker build` warns about them."""
+    directory = demo / build.component
+    known = set(re.findall(r"(?m)^ARG (\w+)", (directory / "Dockerfile").read_text(encoding="utf-8")))
+    return ["build", "--quiet", "--tag", tag, *build_arguments(build.arguments(base), known), str(directory)]
+
+
+def build_arguments(arguments: Mapping[str, str], known: set[str]) -> list[str]:
+    """`--build-arg` for every argument that the Dockerfile declares."""
+    return [word for name, value in arguments.items() if name in known for word in ("--build-arg", f"{name}={value}")]
+
+
+def push(lab: Lab, build: Build, demo: Path | None = None) -> ImageReference:
+    """Build a demo image and push it. Returns the pin, under the registry's name in the lab.
+
+    Raises LabUsage for a component, a version or a variant that the demo does not have; LabMissing without a lab.
+    """
+    demo = demo or sources()
+    check(build)
+    site = lab.site()
+    base = lab.images.base(base_of(build.component, demo))
+    repository = f"{APPLICATION}/{build.component}"
+    target = f"{registry.push_address(lab.docker, lab.name)}/{repository}:{build.version}"
+    with lab.progress.phase(f"Pushing {site.registry}/{repository}:{build.version}"):
+        lab.docker.run(*build_argv(build, demo, base, target), timeout=600)
+        said = lab.docker.run("push", target, timeout=300).stdout
+    lab.docker.run("rmi", "--no-prune", target)
+    return ImageReference(site.registry, repository, build.version, pushed_digest(said))
+
+
+def base_of(component: str, demo: Path) -> Base:
+    """What a component is built from."""
+    return CADDY_BASE if component == "gateway" else demo_base(demo)
+
+
+def check(build: Build) -> None:
+    """Raise LabUsage for a component, a version or a variant that the demo does not have."""
+    if build.component not in COMPONENTS:
+        raise _unknown("component", build.component, COMPONENTS)
+    if build.variant not in VARIANTS:
+        raise _unknown("variant", build.variant, VARIANTS[1:])
+    if not is_tag(build.version):
+        raise LabUsage(f"The version {build.version!r} cannot be a tag", remedy="For example: 1.1.0")
+
+
+def _unknown(what: str, value: str, known: tuple[str, ...]) -> LabUsage:
+    return LabUsage(f"The demo has no {what} {value!r}", remedy=f"Use one of: {', '.join(known)}")
+
+
+def pushed_digest(said: str) -> str:
+    """The digest that `docker push` ends with. Raises LabError if it says none."""
+    found = _PUSHED.search(said)
+    if found is None:
+        raise LabError("docker push named no digest", why=said.strip()[-300:])
+    return found.group(1)
+
+
+def now() -> str:
+    """The time for the `created` label, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

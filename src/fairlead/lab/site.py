@@ -1,0 +1,400 @@
+"""A lab as a whole: up, what it is, how it is, down.
+
+    Lab("lab", state_directory).up(("staging", "production"))  ->  Site
+
+What exists is asked of Docker by label every time; the lab's directory holds only keys, known_hosts and the bare
+git repositories. So `up` after any interruption makes what is missing, and `down` removes what is there.
+"""
+
+import contextlib
+import fcntl
+import ipaddress
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fairlead.errors import Busy, LabMissing, LabUsage, ProgramFailed
+from fairlead.lab import addresses, engine, machines, registry, repositories
+from fairlead.lab.containers import names_of
+from fairlead.lab.engine import ENVIRONMENT_LABEL, Docker, OwnEngine
+from fairlead.lab.images import CADDY_BASE, REGISTRY, Images, demo_base
+from fairlead.lab.machines import Machine, MachinePlan
+from fairlead.lab.progress import Progress
+
+DEFAULT_NAME = "lab"
+DEFAULT_ENVIRONMENTS = ("staging", "production")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,20}", re.ASCII)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A lab that is up.
+
+    subnet: `10.77.0.0/24`. registry: `address:port`, the same for host, machines and pins. known_hosts: a file with
+    every machine's host key.
+    """
+
+    name: str
+    directory: Path
+    subnet: str
+    registry: str
+    machines: Mapping[str, Machine]
+
+    @property
+    def known_hosts(self) -> Path:
+        """A file with the host keys of all machines, as read on them."""
+        return self.directory / "known_hosts"
+
+    @property
+    def registry_container(self) -> str:
+        """For `docker stop` and `docker start`: a site whose registry is gone."""
+        return names_of(self.name, registry.ROLE)
+
+    def repository(self, name: str = "deployment") -> str:
+        """The URL of a bare git repository of the lab, made if it is not there."""
+        return repositories.ensure(self.directory, name)
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One container of the lab. memory: bytes in use, None when it does not run."""
+
+    name: str
+    container: str
+    address: str
+    state: str
+    healthy: bool
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    """How a lab is."""
+
+    name: str
+    directory: str
+    subnet: str
+    registry: PartStatus | None
+    machines: list[PartStatus]
+    repositories: dict[str, str]
+
+    @property
+    def healthy(self) -> bool:
+        """Every part is."""
+        return all(part.healthy for part in (self.registry, *self.machines) if part) and self.registry is not None
+
+    def as_document(self) -> dict[str, object]:
+        """For --json."""
+        return {**asdict(self), "healthy": self.healthy}
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What `down` removed: names of Docker objects by kind, and whether an engine was stopped."""
+
+    objects: dict[str, list[str]]
+    engine_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab by its name. root: the state directory of all labs. may_install: packages and an engine, as root."""
+
+    name: str
+    root: Path
+    docker: Docker = field(default_factory=Docker)
+    progress: Progress = field(default_factory=Progress)
+    may_install: bool = True
+    memory: str = "2g"
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "a lab")
+
+    @property
+    def directory(self) -> Path:
+        """Keys, known_hosts and git repositories of this lab."""
+        return self.root / "labs" / self.name
+
+    @property
+    def network(self) -> str:
+        """The Docker network's name."""
+        return names_of(self.name)
+
+    @property
+    def own_engine(self) -> OwnEngine:
+        """The engine that Fairlead started, if it did; one for all labs."""
+        return OwnEngine(self.root / "engine")
+
+    @property
+    def images(self) -> Images:
+        """The images in this lab's engine."""
+        return Images(self.docker, self.progress)
+
+    def up(self, environments: Sequence[str] = (), subnet: str | None = None, demo: Path | None = None) -> Site:
+        """Make what is missing, start what does not run, and wait until all of it answers.
+
+        environments: one machine each; empty takes those that the lab has, else staging and production. subnet: None
+        keeps the lab's, else takes the first free one. demo: the demo's directory, to make its base images meanwhile.
+
+        Raises LabUsage, LabSubnetInUse, EngineUnreachable, MachineUnready, Busy.
+        """
+        for environment in environments:
+            require_name(environment, "an environment")
+        with self._alone():
+            engine.ensure(self.docker, self.own_engine, self.progress, self.may_install)
+            network = self._network(subnet)
+            positions = place(self._environments(network), environments or DEFAULT_ENVIRONMENTS)
+            served, image = self._foundations(network, demo)
+            return self._site(network, served, self._machines(positions, network, served, image))
+
+    def _foundations(self, network: addresses.Network, demo: Path | None) -> tuple[str, str]:
+        """Registry and machine image at once; the demo's bases beside them. Returns the registry and the image."""
+        plan = self._registry_plan(network)
+        bases = [] if demo is None else [demo_base(demo), CADDY_BASE]
+        served, image, *_ = at_once(
+            [
+                lambda: self._registry(plan),
+                self.images.machine,
+                *(lambda base=base: self.images.base(base) for base in bases),
+            ]
+        )
+        return served, image
+
+    def _registry_plan(self, network: addresses.Network) -> registry.RegistryPlan:
+        return registry.RegistryPlan(self.name, self.directory, addresses.registry(network), REGISTRY.tag)
+
+    def _registry(self, plan: registry.RegistryPlan) -> str:
+        self.images.base(REGISTRY)
+        with self.progress.phase(f"Registry {plan.address}:{registry.PORT}"):
+            return registry.up(self.docker, plan)
+
+    def _machines(
+        self, positions: Mapping[str, int], network: addresses.Network, served: str, image: str
+    ) -> dict[str, Machine]:
+        plans = [
+            MachinePlan(
+                self.name, self.directory, environment, addresses.machine(network, position), served, image, self.memory
+            )
+            for environment, position in positions.items()
+        ]
+        found = at_once([lambda plan=plan: self._machine(plan) for plan in plans])  # type: ignore[misc]
+        return {machine.environment: machine for machine in found}
+
+    def _machine(self, plan: MachinePlan) -> Machine:
+        with self.progress.phase(f"Machine {plan.environment} {plan.address}"):
+            return machines.up(self.docker, plan)
+
+    def _site(self, network: addresses.Network, served: str, found: Mapping[str, Machine]) -> Site:
+        site = Site(self.name, self.directory, str(network), served, found)
+        lines = "".join(machine.known_hosts_line for machine in found.values())
+        fresh = site.known_hosts.with_suffix(".new")
+        fresh.write_text(lines, encoding="ascii")
+        fresh.replace(site.known_hosts)
+        return site
+
+    def site(self) -> Site:
+        """The lab as it is, changing nothing. Raises LabMissing if a part is not there or does not run."""
+        network = self._existing_network()
+        if network is None:
+            raise self._missing()
+        served = f"{addresses.registry(network)}:{registry.PORT}"
+        try:
+            found = {
+                environment: machines.read(self.docker, self._plan_at(environment, address, served))
+                for environment, address in self._addresses(network).items()
+            }
+        except ProgramFailed as error:
+            raise self._missing("A machine of it does not run") from error
+        return self._site(network, served, found)
+
+    def _plan_at(self, environment: str, address: str, served: str) -> MachinePlan:
+        return MachinePlan(self.name, self.directory, environment, address, served, image="")
+
+    def _missing(self, why: str = "") -> LabMissing:
+        return LabMissing(f"There is no lab {self.name!r} that is up", why=why, remedy=f"fairlead lab up{self._option}")
+
+    @property
+    def _option(self) -> str:
+        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+
+    def _network(self, subnet: str | None) -> addresses.Network:
+        existing = self._existing_network()
+        wanted = addresses.parse_subnet(subnet) if subnet else existing
+        if existing and wanted != existing:
+            raise LabUsage(
+                f"The lab {self.name!r} has the subnet {existing}, not {wanted}",
+                remedy=f"fairlead lab down{self._option}, then up again; or give this one another --name",
+            )
+        return existing or self._make_network(wanted)
+
+    def _make_network(self, wanted: addresses.Network | None) -> addresses.Network:
+        taken = addresses.taken(self.docker.subnets())
+        network = addresses.require_free(wanted, taken) if wanted else addresses.first_free(taken)
+        self.docker.run(
+            *engine.network_creation(self.name, self.directory, self.network, str(network), addresses.gateway(network))
+        )
+        self.progress.say(f"Network {self.network}: {network}")
+        return network
+
+    def _existing_network(self) -> addresses.Network | None:
+        found: Any = self.docker.inspect("network", self.network)
+        if found is None:
+            return None
+        owner = found["Labels"].get(engine.DIRECTORY_LABEL)
+        if owner != str(self.directory):
+            raise LabUsage(
+                f"Another lab on this engine is called {self.name!r}",
+                why=f"Its network {self.network} belongs to {owner or 'something else'}",
+                remedy=f"Choose another --name, or remove that lab: fairlead lab down{self._option}",
+            )
+        return addresses.Network(found["IPAM"]["Config"][0]["Subnet"])
+
+    def _addresses(self, _network: addresses.Network) -> dict[str, str]:
+        """Environment and address of each machine of the lab, as Docker knows them (also when it does not run)."""
+        found = (self._inspect(name) for name in self.docker.labelled("container", self.name))
+        return {
+            each["Config"]["Labels"][ENVIRONMENT_LABEL]: self._fixed_address(each)
+            for each in found
+            if each["Config"]["Labels"].get(ENVIRONMENT_LABEL)
+        }
+
+    def _inspect(self, container: str) -> dict[str, Any]:
+        return self.docker.inspect("container", container) or {}
+
+    def _fixed_address(self, container: Mapping[str, Any]) -> str:
+        settings = container["NetworkSettings"]["Networks"][self.network]["IPAMConfig"]
+        return str(settings["IPv4Address"])
+
+    def _environments(self, network: addresses.Network) -> dict[str, int]:
+        first = int(network[addresses.FIRST_MACHINE])
+        return {
+            environment: int(ipaddress.IPv4Address(address)) - first
+            for environment, address in self._addresses(network).items()
+        }
+
+    def status(self) -> LabStatus:
+        """Addresses, health and memory of every part. Raises LabMissing if there is no such lab."""
+        network = self._existing_network()
+        if network is None:
+            raise self._missing()
+        names = self.docker.labelled("container", self.name)
+        memory = self._memory(names)
+        parts = at_once([lambda name=name: self._part(name, memory) for name in names])  # type: ignore[misc]
+        served = [part for part in parts if part.name == registry.ROLE]
+        return LabStatus(
+            name=self.name,
+            directory=str(self.directory),
+            subnet=str(network),
+            registry=served[0] if served else None,
+            machines=sorted((part for part in parts if part not in served), key=lambda part: part.address),
+            repositories=repositories.all_of(self.directory),
+        )
+
+    def _part(self, container: str, memory: Mapping[str, int]) -> PartStatus:
+        found = self._inspect(container)
+        environment = found["Config"]["Labels"].get(ENVIRONMENT_LABEL)
+        address, state = self._fixed_address(found), found["State"]["Status"]
+        healthy = state == "running" and (
+            machines.ready(self.docker, container, address) if environment else registry.ready(address)
+        )
+        return PartStatus(
+            environment or registry.ROLE, container, address, state, healthy,
+            memory.get(container) if state == "running" else None,
+        )  # fmt: skip
+
+    def _memory(self, containers: Sequence[str]) -> dict[str, int]:
+        """Bytes in use by container, asked of Docker in one go."""
+        if not containers:
+            return {}
+        said = self.docker.run("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *containers).stdout
+        rows = (line.split() for line in said.splitlines())
+        return {row[0]: memory_bytes(row[1]) for row in rows if len(row) > 1}
+
+    def down(self, *, stop_engine: bool = False, remove_images: bool = False) -> Removed:
+        """Remove what carries this lab's label, and its directory. Repeating it is harmless.
+
+        remove_images: also the cached images, which all labs share.
+
+        stop_engine: also stop the engine, if Fairlead started it. Raises Busy while another lab needs that engine.
+        """
+        with self._alone():
+            objects = self._remove_objects(remove_images) if self.docker.answers() else {}
+            shutil.rmtree(self.directory, ignore_errors=True)
+            return Removed(objects, stop_engine and self._stop_engine())
+
+    def _remove_objects(self, remove_images: bool) -> dict[str, list[str]]:
+        removed = {}
+        for kind in engine.KINDS:
+            if names := self.docker.labelled(kind, self.name):
+                self.docker.run(*engine.removal(kind, names))
+                removed[kind] = names
+        if remove_images and (cached := self.images.cached()):
+            self.docker.run("rmi", *cached)
+            removed["image"] = cached
+        return removed
+
+    def _stop_engine(self) -> bool:
+        others = self.docker.labelled("network", "") if self.docker.answers() else []
+        if others:
+            raise Busy("The engine is not stopped", why=f"Other labs use it: {', '.join(others)}")
+        return engine.stop(self.own_engine)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lab's lock. Raises Busy, naming the holder's process."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.directory.parent / f"{self.name}.lock").open("a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise Busy(f"The lab {self.name!r} is being changed by process {file.read().strip()}") from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def require_name(text: str, what: str) -> None:
+    """Raise LabUsage unless the text can be part of names in Docker."""
+    if not _NAME.fullmatch(text):
+        raise LabUsage(
+            f"{text!r} is no name for {what}",
+            why="Names are at most 21 of a-z 0-9 -, beginning with a letter",
+            remedy="For example: staging",
+        )
+
+
+def place(existing: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
+    """The position of every machine: who has one keeps it, the others take the lowest free ones, in order."""
+    positions = dict(existing)
+    free = (number for number in range(addresses.LARGEST_SITE) if number not in existing.values())
+    for environment in wanted:
+        if environment not in positions:
+            positions[environment] = next(free)
+    return positions
+
+
+def memory_bytes(text: str) -> int:
+    """Docker's `69.1MiB` as bytes."""
+    units = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+    number = text.rstrip("BKMGTi")
+    return int(float(number) * units[text.removeprefix(number)])
+
+
+def at_once(calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """Make the calls in threads; their results in order. The first error is raised when all have ended."""
+    with ThreadPoolExecutor(max_workers=max(len(calls), 1)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def document(site: Site) -> dict[str, object]:
+    """A site for --json: no key material, only where it is."""
+    return json.loads(json.dumps(asdict(site), default=str))  # type: ignore[no-any-return]
