@@ -1,0 +1,1 @@
+"""The deployment repository: pins, bumps, proofs and quarantine, kept in git. Only this package writes git."""

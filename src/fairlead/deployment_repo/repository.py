@@ -1,0 +1,494 @@
+"""The deployment repository: read commits, make commits, push them; never by way of the working tree.
+
+A commit is made from git's objects: the new bytes go into `git fast-import`, the resulting tree into `git commit-tree`.
+A kill at any point leaves objects that nothing names. The push is a compare-and-set: it names the head that it was
+made on (`--force-with-lease=<branch>:<head>`), so a branch that moved or was rewound refuses it.
+"""
+
+import contextlib
+import fcntl
+import re
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from fairlead.deployment_repo import plain
+from fairlead.deployment_repo.git import (
+    ANY_EXIT,
+    NO_ACCESS,
+    Access,
+    Git,
+    GitUrl,
+    branch_name,
+    commit_id,
+    local_failure,
+    remote_failure,
+)
+from fairlead.errors import (
+    IdentityMissing,
+    NotARepository,
+    RemoteDenied,
+    RepositoryError,
+    RewrittenHistory,
+    SigningFailed,
+    UnsafePath,
+    UsageError,
+)
+from fairlead.process import Completed
+
+NOTES = "refs/notes/fairlead"
+RECENT = 500  # commits in which a run looks for its own
+_REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
+_TREE, _LINK, _SUBMODULE = "40000", "120000", "160000"
+_LONGEST_FILE = 16 * 1024 * 1024
+# A push that lost the race, by git itself or by the server's own lock.
+_LOST = re.compile(
+    r"\[rejected\]|\[remote rejected\].*(cannot lock ref|failed to (update|lock) ref|incorrect old value"
+    r"|reference already exists|fetch first|non-fast-forward)",
+    re.IGNORECASE,
+)
+_NO_IDENTITY = re.compile(
+    r"tell me who you are|empty ident name|auto-detection is disabled|no email was given|no name was given|"
+    r"unable to auto-detect|name consists only of disallowed",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit's id and its message."""
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a commit. mode: git's, 100644 or 100755."""
+
+    mode: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One clone of the deployment repository and the branch that Fairlead works on.
+
+    common: git's common directory, which holds the lock. checkout: the operator's working tree, or None for a clone
+    of our own and for bare repositories. signing: whether git's configuration asks for signed commits.
+    """
+
+    git: Git
+    common: Path
+    branch: str
+    remote: str
+    checkout: Path | None
+    signing: bool
+
+    @classmethod
+    def open(cls, path: Path, branch: str = "main", remote: str = "origin", access: Access = NO_ACCESS) -> Self:
+        """The repository at `path`: a working copy, a CI checkout (shallow, detached) or a bare clone.
+
+        Raises NotARepository where there is none or it has no such remote.
+        """
+        branch_name(branch)
+        if not _REMOTE.fullmatch(remote):
+            raise UsageError(f"{plain.one_line(remote)!r} is not a remote's name", remedy="git remote")
+        git = Git(path, access)
+        common, inside, up = _places(git)
+        settings = _settings(git, remote)
+        urls = tuple(url for name in ("url", "pushurl") for url in settings.get(f"remote.{remote}.{name}", ()))
+        if not urls:
+            raise NotARepository(
+                f"{path} has no remote {remote}",
+                why="Pins are pushed to a remote and fetched from it",
+                remedy=f"git -C {path} remote add {remote} URL",
+            )
+        top = (path / up).resolve() if inside else path
+        git = replace(git, directory=top, urls=urls, own_ssh="core.sshcommand" in settings)
+        signing = settings.get("commit.gpgsign", ("false",))[-1].lower() in ("true", "yes", "on", "1", "")
+        return cls(git, common, branch, remote, top if inside else None, signing)
+
+    @classmethod
+    def clone(cls, url: GitUrl, directory: Path, branch: str = "main", access: Access = NO_ACCESS) -> Self:
+        """Our own bare clone of `url` in `directory`, made if need be and fetched. Every step can be repeated."""
+        if url.password:
+            raise NotARepository(
+                f"The address {url} holds a password",
+                why="It would be stored in a file of the clone",
+                remedy="Remove it from the address and give it as a control secret",
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        git = Git(directory)
+        git.run("init", "--quiet", "--bare")
+        git.run("config", "--replace-all", "remote.origin.url", url.text)
+        repository = cls.open(directory, branch, "origin", access)
+        repository.fetch()
+        repository.git.run("-c", "gc.auto=6700", "gc", "--auto", "--quiet")
+        return repository
+
+    @property
+    def tracking(self) -> str:
+        """The ref that remembers the remote's branch: our own, so that nobody's fetch settings matter."""
+        return f"refs/fairlead/{self.remote}/{self.branch}"
+
+    # ---- from the remote
+
+    def fetch(self) -> None:
+        """Bring the branch and the proof notes; deepen a shallow clone to its full history.
+
+        Raises RewrittenHistory when the branch was rewritten since the last fetch here, RemoteUnreachable,
+        RemoteDenied, NotARepository (no such branch).
+        """
+        with self._lock():
+            completed = self.git.talk(*fetch_argv(self.remote, self.branch, self.tracking, shallow=self.is_shallow))
+        if completed.exit_code:
+            raise self._fetch_failure(completed)
+
+    def _fetch_failure(self, completed: Completed) -> RepositoryError:
+        if "(non-fast-forward)" in completed.stderr:
+            return RewrittenHistory(
+                f"The branch {self.branch} of {self.remote} was rewritten",
+                why="What was its head is no longer in its history, so releases and fences no longer hold",
+                remedy=f"If that was meant: git -C {self.git.directory} update-ref -d {self.tracking}, then reset the "
+                "fence",
+            )
+        return remote_failure("fetch", self.remote, completed)
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history is cut short, as in most CI checkouts."""
+        return (self.common / "shallow").exists()
+
+    # ---- reading commits
+
+    def head(self) -> str:
+        """The remote branch's commit as of the last fetch. Raises NotARepository before the first one."""
+        return self.resolve(self.tracking)
+
+    def resolve(self, name: str) -> str:
+        """The full id of a commit that a person named: an id, its beginning, a branch, `HEAD~1`."""
+        found = self.git.run(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", expect=(0, 1, 128)
+        )
+        if found.exit_code:
+            raise NotARepository(
+                f"{plain.one_line(name)!r} is no commit of this repository",
+                remedy="git log --oneline shows the commits that are there",
+            )
+        return found.stdout.strip()
+
+    def recent(self, limit: int = RECENT) -> Sequence[Commit]:
+        """The head and the commits before it with their messages, newest first."""
+        output = self.git.run("log", f"--max-count={limit}", "-z", "--format=%H%n%B", "--end-of-options", self.tracking)
+        records = (record.partition("\n") for record in output.stdout.split("\0") if record)
+        return [Commit(identifier, message) for identifier, _, message in records]
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's bytes in a commit, None where there is none. Raises UnsafePath for links and submodules."""
+        entry = self.read_many([(commit, path)])[0]
+        return entry.content if entry else None
+
+    def read_many(self, places: Sequence[tuple[str, str]]) -> list[Entry | None]:
+        """The files at (commit, path) places, by one process. Raises UnsafePath."""
+        asked = [name for commit, path in places for name in _levels(commit_id(commit), path)]
+        given = self.git.run("cat-file", "--batch", "--buffer", stdin="\n".join(asked) + "\n", encoding="latin-1")
+        objects = dict(zip(asked, _objects(given.stdout.encode("latin-1"), len(asked)), strict=True))
+        return [_entry(objects, commit, path) for commit, path in places]
+
+    def changed_paths(self, old: str, new: str) -> list[str]:
+        """The paths that differ between two commits' trees; a rename is two of them."""
+        words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", commit_id(old), commit_id(new))
+        return [path for path in self.git.run(*words).stdout.split("\0") if path]
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `old` is `new` or in its history."""
+        words = ("merge-base", "--is-ancestor", commit_id(old), commit_id(new))
+        return self.git.run(*words, expect=(0, 1)).exit_code == 0
+
+    def fence(self, commit: str) -> int:
+        """The number of commits in `commit`'s history, itself included.
+
+        It grows with every commit that a push may add. (`--first-parent` would not: a merge made the other way round,
+        as `git pull` does, can make it smaller.) Raises RepositoryError where history is cut short.
+        """
+        if self.is_shallow:
+            raise RepositoryError(
+                f"{self.git.directory} is a shallow clone",
+                why="A fence counts the whole history",
+                remedy="git fetch --unshallow",
+            )
+        return int(self.git.run("rev-list", "--count", commit_id(commit)).stdout)
+
+    def export(self, commit: str, directory: Path) -> None:
+        """The files of a commit, in `directory`, as a clean checkout would have them.
+
+        Raises UnsafePath for links that leave the repository; submodules are left empty.
+        """
+        with tempfile.TemporaryDirectory(prefix="fairlead-") as private:
+            archive = Path(private) / "tree.tar"
+            self.git.run("archive", "--format=tar", f"--output={archive}", commit_id(commit))
+            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(directory, filter="data")
+            except tarfile.FilterError as error:
+                raise UnsafePath(
+                    f"{error.tarinfo.name} at {commit[:12]} leads out of the repository",
+                    why="A link or path that leaves the repository is not deployed",
+                    remedy="Replace it by the file itself",
+                ) from None
+
+    # ---- making commits
+
+    def commit(self, parent: str, files: Mapping[str, bytes], message: str) -> str:
+        """A commit on `parent` that changes `files`; nothing refers to it until it is pushed.
+
+        Author, committer and signing come from git's configuration. Raises IdentityMissing, SigningFailed, UnsafePath.
+        """
+        entries = self.read_many([(parent, path) for path in files])
+        modes = [entry.mode if entry else "100644" for entry in entries]
+        edits = [
+            _data(f"M {mode} inline {path}", content)
+            for mode, (path, content) in zip(modes, files.items(), strict=True)
+        ]
+        return self._commit(parent, edits, message, sign=self.signing)
+
+    def commit_note(self, parent: str | None, commit: str, text: str, message: str) -> str:
+        """A commit of the notes ref on `parent` in which `commit`'s note is `text`."""
+        return self._commit(parent, [_data(f"N inline {commit_id(commit)}", text.encode())], message, sign=False)
+
+    def _commit(self, parent: str | None, edits: Sequence[bytes], message: str, *, sign: bool) -> str:
+        draft = self.git.run("fast-import", "--quiet", stdin=import_stream(uuid.uuid4().hex, parent, edits))
+        tree = f"{commit_id(draft.stdout.strip())}^{{tree}}"
+        words = ["commit-tree", *(["-S"] if sign else []), *(["-p", parent] if parent else []), "-F", "-", tree]
+        made = self.git.run(*words, stdin=message, expect=ANY_EXIT)
+        if made.exit_code:
+            raise _commit_failure(made, sign=sign)
+        return made.stdout.strip()
+
+    def push(self, commit: str, expected: str) -> bool:
+        """Make `commit` the branch's head if that is still `expected`. False: someone else was first.
+
+        Raises RemoteDenied (also for a protected branch or a server's hook) and RemoteUnreachable.
+        """
+        return self._push(commit, expected, f"refs/heads/{self.branch}", self.tracking)
+
+    def push_notes(self, commit: str, expected: str | None) -> bool:
+        """Make `commit` the head of the notes ref if that is still `expected`. False: someone else was first."""
+        return self._push(commit, expected or "", NOTES, NOTES)
+
+    def notes_head(self) -> str | None:
+        """The notes ref as of the last fetch."""
+        found = self.git.run("rev-parse", "--verify", "--quiet", NOTES, expect=(0, 1))
+        return found.stdout.strip() or None
+
+    def _push(self, commit: str, expected: str, ref: str, tracking: str) -> bool:
+        completed = self.git.talk(*push_argv(self.remote, commit_id(commit), ref, expected))
+        words = completed.stdout + completed.stderr
+        if completed.exit_code == 0:
+            # Only a convenience until the next fetch; a fetch that was quicker is right.
+            self.git.run("update-ref", tracking, commit, expected or "0" * len(commit), expect=(0, 128))
+            return True
+        if _LOST.search(words):
+            return False
+        if "[remote rejected]" in words:
+            raise _rejected(ref, self.remote, completed)
+        raise remote_failure("push", self.remote, completed)
+
+    # ---- the operator's checkout
+
+    def catch_up(self, commit: str) -> str:
+        """Bring the operator's checkout to `commit` when it is on the branch and clean; else say how, or "".
+
+        Never touches files with uncommitted changes. A detached checkout and one of another branch stay as they are.
+        """
+        if not self.checkout:
+            return ""
+        status = self.git.run("status", "--porcelain=v2", "--branch", "--untracked-files=no", "-z").stdout.split("\0")
+        if f"# branch.head {self.branch}" not in status:
+            return ""
+        by_hand = f"git pull --ff-only {self.remote} {self.branch}"
+        if any(line and not line.startswith("# ") for line in status):
+            return f"This checkout has uncommitted changes and was left alone. To catch up: {by_hand}"
+        merged = self.git.run("merge", "--ff-only", "--quiet", commit_id(commit), expect=ANY_EXIT)
+        if merged.exit_code == 0:
+            return ""
+        return f"This checkout was left alone: {plain.one_line(merged.stderr)} To catch up: git pull --rebase"
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One fetch at a time in this clone: two at once would fail on each other's ref locks."""
+        with (self.common / "fairlead.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def fetch_argv(remote: str, branch: str, tracking: str, *, shallow: bool) -> list[str]:
+    """The branch only by fast-forward, so that a rewrite is seen; the notes as the remote has them, if it has any."""
+    return [
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-recurse-submodules",
+        "--no-write-fetch-head",
+        "--refmap=",
+        *(["--unshallow"] if shallow else []),
+        "--",
+        remote,
+        f"refs/heads/{branch}:{tracking}",
+        f"+{NOTES}*:{NOTES}*",
+    ]
+
+
+def push_argv(remote: str, commit: str, ref: str, expected: str) -> list[str]:
+    """A compare-and-set: the ref becomes `commit` only if it is `expected` ("": does not exist)."""
+    lease = f"--force-with-lease={ref}:{expected}"
+    return ["push", "--quiet", "--porcelain", "--no-verify", lease, "--", remote, f"{commit}:{ref}"]
+
+
+def import_stream(name: str, parent: str | None, edits: Sequence[bytes]) -> bytes:
+    """What `git fast-import` reads to write the edited tree and print the id of a draft commit that has it.
+
+    The draft's ref is deleted in the same stream, so it never exists on disk. (git-fast-import(1), "reset".)
+    """
+    ref = f"refs/fairlead/draft-{name}"
+    start = [f"commit {ref}", "mark :1", "committer Fairlead <fairlead@localhost> 0 +0000", "data 0"]
+    start += [f"from {commit_id(parent)}"] if parent else []
+    zero = "0" * len(parent or "0" * 40)
+    end = ["get-mark :1", f"reset {ref}", f"from {zero}", ""]
+    return b"".join([_lines(start), *edits, _lines(end)])
+
+
+def _lines(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _data(command: str, content: bytes) -> bytes:
+    return f"{command}\ndata {len(content)}\n".encode() + content + b"\n"
+
+
+def _places(git: Git) -> tuple[Path, bool, str]:
+    """git's common directory, whether there is a working tree here, and the way up to its top."""
+    words = ("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-inside-work-tree", "--show-cdup")
+    common, inside, *up = git.run(*words).stdout.split("\n")
+    return Path(common), inside == "true", up[0] if up else ""
+
+
+def _settings(git: Git, remote: str) -> dict[str, tuple[str, ...]]:
+    """The few settings of git that matter here; names in lower case, as git prints them."""
+    wanted = rf"^(commit\.gpgsign|core\.sshcommand|remote\.{re.escape(remote)}\.(push)?url)$"
+    output = git.run("config", "-z", "--get-regexp", wanted, expect=(0, 1)).stdout
+    found: dict[str, tuple[str, ...]] = {}
+    for record in output.split("\0"):
+        name, _, value = record.partition("\n")
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def check_path(path: str) -> str:
+    """A path inside the repository, with `/` between plain names. Raises UnsafePath."""
+    parts = path.split("/")
+    plain_names = all(part not in ("", ".", "..") and part.lower() != ".git" for part in parts)
+    if not plain_names or not path.isprintable() or '"' in path or "\\" in path:
+        raise UnsafePath(f"{plain.one_line(path)!r} is not a path inside the repository")
+    return path
+
+
+def _levels(commit: str, path: str) -> list[str]:
+    """The names of every tree on the way to a file, and of the file, for `git cat-file`."""
+    parts = check_path(path).split("/")
+    return [f"{commit}:{'/'.join(parts[:depth])}" for depth in range(len(parts) + 1)]
+
+
+def _objects(output: bytes, count: int) -> Iterator[bytes | None]:
+    """The contents in `git cat-file --batch` output, in order; None for what is not there."""
+    position = 0
+    for _ in range(count):
+        end = output.index(b"\n", position)
+        header = output[position:end].rsplit(b" ", 2)
+        position = end + 1
+        if len(header) == 3 and header[1] in (b"blob", b"tree") and header[2].isdigit():
+            size = int(header[2])
+            yield output[position : position + size]
+            position += size + 1
+        else:
+            yield None
+
+
+def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Entry | None:
+    """Walk down from the root tree, so that a link on the way is seen and never followed."""
+    names, parts = _levels(commit, path), path.split("/")
+    hash_size = len(commit) // 2
+    for depth, part in enumerate(parts):
+        tree = objects[names[depth]]
+        mode = _modes(tree, hash_size).get(part) if tree is not None else None
+        last = depth == len(parts) - 1
+        if mode is None or (mode == _TREE) == last:
+            return None
+        if mode in (_LINK, _SUBMODULE):
+            raise _unsafe("/".join(parts[: depth + 1]), commit, "submodule" if mode == _SUBMODULE else "symbolic link")
+        if last and (content := objects[names[-1]]) is not None:
+            return _checked(Entry(mode, content), path, commit)
+    return None
+
+
+def _modes(tree: bytes, hash_size: int) -> dict[str, str]:
+    """Names and modes in a tree object: `mode SP name NUL hash`, over and over (git's object format)."""
+    modes: dict[str, str] = {}
+    position = 0
+    while position < len(tree):
+        end = tree.index(b"\0", position)
+        mode, _, name = tree[position:end].partition(b" ")
+        modes[name.decode("utf-8", "surrogateescape")] = mode.decode("ascii")
+        position = end + 1 + hash_size
+    return modes
+
+
+def _checked(entry: Entry, path: str, commit: str) -> Entry:
+    if len(entry.content) > _LONGEST_FILE:
+        raise UnsafePath(f"{path} at {commit[:12]} has {len(entry.content)} bytes", why="Files up to 16 MiB are read")
+    return entry
+
+
+def _unsafe(path: str, commit: str, kind: str) -> UnsafePath:
+    return UnsafePath(
+        f"{path} at {commit[:12]} is a {kind}",
+        why="Fairlead reads and writes only plain files inside the repository",
+        remedy=f"Replace it by the file itself: git rm --cached {path}, then add the file",
+    )
+
+
+def _commit_failure(completed: Completed, *, sign: bool) -> RepositoryError:
+    words = plain.lines(completed.stderr)
+    if _NO_IDENTITY.search(completed.stderr):
+        return IdentityMissing(
+            "git does not know who commits",
+            why=words,
+            remedy="git config user.name NAME && git config user.email ADDRESS, or set GIT_AUTHOR_NAME, "
+            "GIT_AUTHOR_EMAIL, GIT_COMMITTER_NAME and GIT_COMMITTER_EMAIL",
+        )
+    if sign:
+        return SigningFailed(
+            "git is to sign commits and cannot; nothing was committed",
+            why=words,
+            remedy="Try it by hand: git commit-tree -S HEAD^{tree} -m test. "
+            "Look at user.signingkey, gpg.format and gpg.program",
+        )
+    return local_failure("commit-tree", completed)
+
+
+def _rejected(ref: str, remote: str, completed: Completed) -> RemoteDenied:
+    """The server's own no. Its words come first: they name the rule."""
+    said = [line.removeprefix("remote: ") for line in completed.stderr.splitlines() if line.startswith("remote:")]
+    reason = re.search(r"\[remote rejected\] \((.*)\)", completed.stdout + completed.stderr)
+    words = plain.lines("\n".join([*said, reason[1] if reason else completed.stdout]))
+    return RemoteDenied(
+        f"{remote} refuses the push to {ref.removeprefix('refs/heads/')}",
+        why=words,
+        remedy="Allow this account to push to the branch (branch protection, hooks); nothing was changed",
+    )
