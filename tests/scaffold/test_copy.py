@@ -1,14 +1,18 @@
 """`fairlead init` writes a deployment repository that the configuration's own reader accepts."""
 
+import json
+import os
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fairlead.config import layout
 from fairlead.config.load import parse_yaml, read_configuration
-from fairlead.config.models import SemverPolicy, StaticProvision
+from fairlead.config.models import HttpCheck, SemverPolicy, StaticProvision
 from fairlead.errors import FairleadError, FilesExist, InvalidAnswer, InvalidReference, ScaffoldError, ScaffoldUnknown
 from fairlead.images import ImageReference
 from fairlead.scaffold.answers import Answers, ImageAnswer
@@ -35,7 +39,7 @@ def test_what_init_writes_is_a_valid_configuration(tmp_path: Path) -> None:
 
 
 def test_every_environment_has_its_own_files_and_the_examples_are_gone(tmp_path: Path) -> None:
-    written = {path.relative_to(tmp_path).as_posix() for path in write(tmp_path, ANSWERS)}
+    written = set(write(tmp_path, ANSWERS).paths)
 
     assert {layout.images_file("live"), layout.images_file("test-2"), layout.QUARANTINE, layout.KNOWN_HOSTS} <= written
     assert not [path for path in written if "staging" in path or "production" in path or "shop" in path]
@@ -92,6 +96,35 @@ def test_a_registry_without_tls_is_written_as_one(tmp_path: Path) -> None:
     assert configuration.provision.by == "opentofu"
 
 
+def test_a_version_path_becomes_a_check_and_else_stays_a_comment(tmp_path: Path) -> None:
+    write(tmp_path / "with", replace(ANSWERS, version_path="/v"))
+    write(tmp_path / "without", ANSWERS)
+
+    checks = read_configuration(tmp_path / "with").verify.checks
+    assert [check.http.url for check in checks if isinstance(check, HttpCheck)][-1] == "http://{vm_ip}/v"
+    assert len(read_configuration(tmp_path / "without").verify.checks) == len(checks) - 1
+    assert '# - http: {url: "http://{vm_ip}/api/version"' in (tmp_path / "without/fairlead.yaml").read_text()
+
+
+def test_images_that_the_compose_template_lacks_are_told(tmp_path: Path) -> None:
+    assert write(tmp_path, ANSWERS).unmatched_variables == ("db_image", "gateway_image")
+
+
+def test_ansible_reads_what_init_wrote(tmp_path: Path) -> None:
+    """`make lint` of the new repository, with Ansible's own tools, and its pins in the environment's group."""
+    images = (ImageAnswer.parse(f"app_image=registry.example.com/tracker/api:1.4.2@{DIGEST}"),)
+    write(tmp_path, replace(ANSWERS, images=images))
+    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    subprocess.run(["make", "lint"], cwd=tmp_path, env=variables, check=True, capture_output=True)
+
+    inventory = ["ansible-inventory", "-i", "deployment/ansible/inventory/test-2", "--host", "app", "-e", "VM_IP=x"]
+    words = [*inventory, "--playbook-dir", "deployment/ansible"]
+    shown = subprocess.run(words, cwd=tmp_path, env=variables, check=True, capture_output=True, text=True).stdout
+    assert json.loads(shown)["app_image"] == f"registry.example.com/tracker/api:1.4.2@{DIGEST}"
+    assert json.loads(shown)["app_name"] == "tracker"
+
+
 def test_an_application_may_be_named_like_the_example_environment() -> None:
     files = render(Answers("staging", ("shop",), ANSWERS.images))
     assert b"app: staging\n" in files["fairlead.yaml"]
@@ -134,9 +167,9 @@ def test_another_scaffolds_branch_is_not_overwritten(repository: Path) -> None:
 
 
 def test_an_init_that_was_killed_before_it_wrote_goes_on(tmp_path: Path) -> None:
-    for path in write(tmp_path, ANSWERS):
-        path.unlink()
-    assert write(tmp_path, ANSWERS)
+    for path in write(tmp_path, ANSWERS).paths:
+        (tmp_path / path).unlink()
+    assert write(tmp_path, ANSWERS).paths
 
 
 def test_a_full_disk_leaves_no_half_scaffold(tmp_path: Path) -> None:

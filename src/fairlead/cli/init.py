@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from fairlead.errors import UsageError
 if TYPE_CHECKING:
     from fairlead.scaffold.answers import Answers
 
+_PLAIN = "http://"
 Directory = Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")]
 App = Annotated[str | None, typer.Option("--app", help="The application's name, such as shop.")]
 Environments = Annotated[
@@ -29,9 +31,14 @@ Addresses = Annotated[
     list[str] | None,
     typer.Option("--address", help="ENVIRONMENT=ADDRESS of an existing machine; else OpenTofu makes it."),
 ]
-Registry = Annotated[str | None, typer.Option("--registry", help="The registry of images that are given without one.")]
-PlainHttp = Annotated[bool, typer.Option("--plain-http", help="That registry speaks HTTP without TLS: for a lab.")]
+Registry = Annotated[
+    str | None,
+    typer.Option("--registry", help="For images that are given without a registry; http://HOST:PORT: without TLS."),
+]
 Secrets = Annotated[list[str] | None, typer.Option("--secret", help="An Ansible variable that is secret.")]
+VersionPath = Annotated[
+    str, typer.Option("--version-path", help='Where the application answers {"version": TAG}: checked after a deploy.')
+]
 Update = Annotated[
     bool, typer.Option("--update", help="Merge newer scaffold files into a branch for review; keeps your edits.")
 ]
@@ -45,8 +52,8 @@ def init(
     image: Images = None,
     address: Addresses = None,
     registry: Registry = None,
-    plain_http: PlainHttp = False,
     secret: Secrets = None,
+    version_path: VersionPath = "",
     update: Update = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -55,17 +62,17 @@ def init(
     if update:
         _update(directory, output)
         return
-    if plain_http and not registry:
-        raise UsageError("--plain-http is about one registry", remedy="Add --registry HOST:PORT")
+    host = (registry or "").removeprefix(_PLAIN)
     _refuse_silence({"--app": app, "--environment": environment, "--image": image})
     answers = _answers(
         app or typer.prompt("The application's name", default=directory.resolve().name.lower(), err=True),
         environment or typer.prompt("Its environments", default="staging production", err=True).split(),
         image or _ask_images(),
-        registry,
+        host,
         addresses=dict(_split(text) for text in address or []),
-        plain_http=(registry,) if registry and plain_http else (),
-        secrets=tuple(secret or ()),
+        plain_http=(host,) if registry and registry.startswith(_PLAIN) else (),
+        secrets=tuple(secret or ("postgres_password",)),
+        version_path=version_path,
     )
     _write(directory, answers, output)
 
@@ -95,7 +102,7 @@ def _split(text: str) -> tuple[str, str]:
     return environment, address
 
 
-def _answers(app: str, environments: list[str], images: list[str], registry: str | None, **others: Any) -> "Answers":
+def _answers(app: str, environments: list[str], images: list[str], registry: str, **others: Any) -> "Answers":
     from fairlead.scaffold.answers import Answers, ImageAnswer  # noqa: PLC0415 - `--help` does not pay for it
 
     parsed = tuple(ImageAnswer.parse(text, registry) for text in images)
@@ -105,17 +112,19 @@ def _answers(app: str, environments: list[str], images: list[str], registry: str
 def _write(directory: Path, answers: "Answers", output: Output) -> None:
     from fairlead.scaffold.copy import write  # noqa: PLC0415
     from fairlead.scaffold.git import PRISTINE  # noqa: PLC0415
+    from fairlead.scaffold.render import TEMPLATE  # noqa: PLC0415
 
-    written = [path.relative_to(directory).as_posix() for path in write(directory, answers)]
-    output.done(
-        f"Wrote {len(written)} files for {answers.app} into {directory}; the branch {PRISTINE} keeps them as shipped"
-    )
-    output.detail("Next, look at fairlead.yaml, then:")
+    written = write(directory, answers)
+    output.done(f"Wrote {len(written.paths)} files into {directory}; the branch {PRISTINE} keeps them as shipped")
+    if written.unmatched_variables:
+        named = ", ".join(written.unmatched_variables)
+        output.waiting(f"{TEMPLATE} uses {named}, not among your images: edit it to the services that you have")
+    output.detail("Look at fairlead.yaml, then:")
     for command in ("git add --all", "git commit -m 'Begin'", f"git push origin main {PRISTINE}"):
         output.detail(f"  {_in(directory)}{command}")
     output.detail(f"  fairlead detect --repo {shlex.quote(str(directory))} -e {answers.environments[0]} --explain")
     output.detail(f"To undo: remove these files, and {_in(directory)}git branch --delete --force {PRISTINE}")
-    output.document({"directory": str(directory), "written": written, "pristine_branch": PRISTINE})
+    output.document({"directory": str(directory), **asdict(written), "pristine_branch": PRISTINE})
 
 
 def _in(directory: Path) -> str:

@@ -15,6 +15,7 @@ APP = r"[a-z][a-z0-9-]{1,40}"
 RESERVED = ("all", "ungrouped", "app", "true", "false", "null", "yes", "no", "on", "off")
 _HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*", re.ASCII)
+_URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 _VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(\.(\d+))?", re.ASCII)
 
 
@@ -30,7 +31,7 @@ class ImageAnswer:
     reference: ImageReference
 
     @classmethod
-    def parse(cls, text: str, registry: str | None = None) -> Self:
+    def parse(cls, text: str, registry: str = "") -> Self:
         """Read `app_image=registry.example.com/team/app[:tag[@digest]]`. A name without a host is in `registry`."""
         name, equals, where = text.partition("=")
         if not equals or not where:
@@ -65,7 +66,8 @@ class Answers:
 
     environments: the first follows the images, each other one follows the one before it. images: Ansible variable to
     image. addresses: environment to the machine's address; where one is missing, OpenTofu makes the machines.
-    plain_http: registries without TLS. secrets: Ansible variables that are secret.
+    plain_http: registries without TLS. secrets: Ansible variables that are secret. version_path: where the application
+    answers `{"version": TAG}` with the tag of the first image; empty where it does not.
     """
 
     app: str
@@ -73,7 +75,8 @@ class Answers:
     images: tuple[ImageAnswer, ...]
     addresses: Mapping[str, str] = field(default_factory=dict)
     plain_http: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ("postgres_password",)
+    version_path: str = ""
 
     def __post_init__(self) -> None:
         _each_matches("app", (self.app,), re.compile(APP).fullmatch, "shop")
@@ -82,6 +85,7 @@ class Answers:
         _each_matches("secret", self.secrets, re.compile(NAME).fullmatch, "postgres_password")
         _each_matches("address", self.addresses.values(), is_address, "staging=192.0.2.10")
         _each_matches("registry", self.plain_http, is_registry, "registry.example.com:5000")
+        _each_matches("version-path", filter(None, [self.version_path]), _URL_PATH.fullmatch, "/api/version")
         for name in set(self.environments) & set(RESERVED):
             raise _invalid("environment", name, "means something else to Ansible or in YAML", "staging")
         for name in set(self.addresses) - set(self.environments):
@@ -95,9 +99,15 @@ class Answers:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Raises KeyError, TypeError or InvalidAnswer for anything else than `as_record` gives."""
-        images = tuple(ImageAnswer(name, ImageReference.parse(text)) for name, text in record["images"].items())
-        lists = {name: tuple(record[name]) for name in ("environments", "plain_http", "secrets")}
-        return cls(app=record["app"], images=images, addresses=dict(record["addresses"]), **lists)
+        return cls(
+            record["app"],
+            tuple(record["environments"]),
+            tuple(ImageAnswer(name, ImageReference.parse(text)) for name, text in record["images"].items()),
+            dict(record["addresses"]),
+            plain_http=tuple(record["plain_http"]),
+            secrets=tuple(record["secrets"]),
+            version_path=str(record["version_path"]),
+        )
 
 
 def is_address(text: str) -> bool:

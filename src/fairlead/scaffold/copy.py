@@ -6,16 +6,26 @@ to tell the operator's edits from ours.
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.errors import FilesExist, ScaffoldError
 from fairlead.scaffold.answers import Answers
 from fairlead.scaffold.git import PRISTINE, Git
-from fairlead.scaffold.render import RECORD, Record, render
+from fairlead.scaffold.render import RECORD, Record, render, unmatched_variables
 
 
-def write(directory: Path, answers: Answers) -> list[Path]:
-    """Write the scaffold into `directory`, made if needed, a git repository afterwards. Returns the paths written.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What init wrote: paths relative to the directory, and the image variables that the Compose template needs
+    and no answer gives."""
+
+    paths: tuple[str, ...]
+    unmatched_variables: tuple[str, ...]
+
+
+def write(directory: Path, answers: Answers) -> Written:
+    """Write the scaffold into `directory`, made if needed, a git repository afterwards.
 
     Nothing is committed to the branch that is checked out. Raises InvalidAnswer, InvalidSetting, and FilesExist, which
     names every file that is in the way; then nothing has been written.
@@ -26,7 +36,8 @@ def write(directory: Path, answers: Answers) -> list[Path]:
     git = Git(directory)
     git.init()
     _keep_pristine(git, files)
-    return _write_files(directory, files)
+    _write_files(directory, files)
+    return Written(tuple(files), tuple(unmatched_variables(files)))
 
 
 def pristine_message(record: Record) -> str:
@@ -69,7 +80,7 @@ def _keep_pristine(git: Git, files: Mapping[str, bytes]) -> None:
     git.move({PRISTINE: (commit, None)})
 
 
-def _write_files(directory: Path, files: Mapping[str, bytes]) -> list[Path]:
+def _write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     written: list[Path] = []
     try:
         for path, content in files.items():
@@ -84,4 +95,3 @@ def _write_files(directory: Path, files: Mapping[str, bytes]) -> list[Path]:
         raise ScaffoldError(
             f"{error.filename or directory} cannot be written", why=error.strerror or "", remedy="Then init again"
         ) from error
-    return written

@@ -8,7 +8,7 @@ own tool can check. Rendering puts other names into it: the words `shop` and `st
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +27,8 @@ _EXAMPLE_ENVIRONMENT = "staging"
 _EXAMPLE_WORD = re.compile(rf"\b({_EXAMPLE_APP}|{_EXAMPLE_ENVIRONMENT})\b")
 # Files of a second environment let `files/` run as it is; `staging` is the pattern for all.
 _EXAMPLE_ONLY = ("production",)
+TEMPLATE = f"{layout.ANSIBLE}/templates/docker-compose.yml.j2"
+_IMAGE_VARIABLE = re.compile(r"image:\s*\{\{\s*([a-z0-9_]+)")
 _VERBATIM = ("deployment/ansible/library",)
 _BLOCK = re.compile(r"^(?P<indent> *)# <(?P<name>[a-z]+)>\n.*?^ *# </(?P=name)>\n", re.MULTILINE | re.DOTALL)
 
@@ -108,6 +110,7 @@ def _blocks(answers: Answers) -> dict[str, list[str]]:
         "images": [line for image in answers.images for line in _image(image.name, image.reference, image.policy)],
         "environments": list(_environments(answers.environments)),
         "provision": _provision(answers),
+        "version": _version_check(answers),
         "secrets": [f"application: [{', '.join(answers.secrets)}]"],
         "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
     }
@@ -136,6 +139,18 @@ def _provision(answers: Answers) -> list[str]:
         return ["provision: {with: opentofu}"]
     lines = ["provision:", f"  with: static{'':<25}# the machines exist", "  addresses:"]
     return lines + [f"    {name}: {_quoted(address)}" for name, address in answers.addresses.items()]
+
+
+def _version_check(answers: Answers) -> list[str]:
+    url = f"http://{{vm_ip}}{answers.version_path or '/api/version'}"
+    check = f'- http: {{url: "{url}", json: {{version: "{{{answers.images[0].name}.tag}}"}}}}'
+    return [check if answers.version_path else f"# {check}"]
+
+
+def unmatched_variables(files: Mapping[str, bytes]) -> list[str]:
+    """Image variables of the shipped Compose template that no answer gives: a person has to edit the template."""
+    given = {image.name for image in Record.parse(files[RECORD]).answers.images}
+    return sorted(set(_IMAGE_VARIABLE.findall(files[TEMPLATE].decode())) - given)
 
 
 def _quoted(text: str) -> str:
