@@ -99,7 +99,7 @@ def have(program: str) -> bool:
 def has_ensurepip() -> bool:
     """Debian splits venv's other half off into a package of its own."""
     try:
-        import ensurepip  # noqa: F401, PLC0415
+        import ensurepip  # noqa: F401
     except ImportError:
         return (VENV / "bin" / "pip").exists()
     return True

@@ -1,0 +1,263 @@
+"""The generated pages of docs/: commands from the command line, settings from the schema, errors from their classes.
+
+`make docs` writes them and the README's terminal session; tests/docs compares them with what this module says.
+"""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from fairlead import errors
+from fairlead.config.load import configuration_schema
+from fairlead.errors import FairleadError
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs/reference"
+COLUMNS = "100"
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "failed; repeating may help where the error says so",
+    2: "the call or the configuration has to change first",
+    3: "the release failed and still stands",
+    4: "busy: another holder is at work, and is named",
+    5: "waiting: for what, and since when, is said (settle, together, cooldown, approval, soak, freeze)",
+    6: "the release failed, and the previous one is proven again",
+    130: "interrupted by Ctrl-C or a SIGTERM, after what was running had been stopped in order",
+}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page())
+
+
+def commands_page() -> str:
+    """Every command with the help that it prints."""
+    lines = [_heading("Commands", "`src/fairlead/cli/`")]
+    lines += [
+        "Exit codes are a contract: see [exit codes](exit-codes.md). Every command that has a result takes `--json`."
+    ]
+    for words in command_names():
+        lines += [f"## {' '.join(('fairlead', *words))}", _block(_help(words))]
+    return _page(lines)
+
+
+def command_names() -> list[tuple[str, ...]]:
+    """Every command as its words: `("detect",)`, `("lab", "up")`; first the empty one, fairlead itself."""
+    from typer.main import get_command
+
+    from fairlead.cli.main import app
+
+    return list(_named(get_command(app), ()))
+
+
+def _named(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if not getattr(command, "hidden", False):
+        yield words
+        for name, child in getattr(command, "commands", {}).items():
+            yield from _named(child, (*words, name))
+
+
+def _help(words: tuple[str, ...]) -> str:
+    """What `--help` prints, at one width and without colour, whatever terminal this runs in."""
+    asked = [sys.executable, "-m", "fairlead", *words, "--help"]
+    plain = {"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+    printed = subprocess.run(asked, capture_output=True, text=True, check=True, env=plain).stdout
+    return printed.replace("python -m fairlead", "fairlead")
+
+
+def settings_page() -> str:
+    """Every key of fairlead.yaml: what it takes, its default, what it means."""
+    schema = configuration_schema()
+    lines = [
+        _heading("Settings of fairlead.yaml", "`src/fairlead/config/models.py`"),
+        "The annotated example is [fairlead.yaml](fairlead.yaml); `fairlead schema` prints the JSON Schema, with which "
+        "editors complete and check the file. `*` stands for a name that you choose. A duration is a number with "
+        "`ms`, `s`, `m`, `h`, `d` or `w`.",
+    ]
+    for path, model in models(schema):
+        lines += [
+            f"## `{path or 'fairlead.yaml'}`{_kind(model)}",
+            str(model.get("description", "")),
+            _settings_table(schema, model),
+        ]
+    return _page(lines)
+
+
+def models(schema: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Every mapping of the file with its path (`images.*.policy`), parents before children, in the file's order."""
+    return [("", schema), *list(_below(schema, schema, ""))[1:]]
+
+
+def _below(schema: Mapping[str, Any], model: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield path, model
+    for key, setting in model.get("properties", {}).items():
+        for suffix, name in _references(setting):
+            yield from _below(schema, schema["$defs"][name], f"{path}.{key}{suffix}".removeprefix("."))
+
+
+def _references(setting: Any, suffix: str = "") -> Iterator[tuple[str, str]]:
+    """The models that a setting's value may be, each with what its path gets: `.*` in a mapping, `[]` in a list."""
+    if "$ref" in setting:
+        yield suffix, setting["$ref"].rpartition("/")[2]
+    for choice in (*setting.get("anyOf", ()), *setting.get("oneOf", ())):
+        yield from _references(choice, suffix)
+    if (named := _named_values(setting)) is not None:
+        yield from _references(named, f"{suffix}.*")
+    if "items" in setting:
+        yield from _references(setting["items"], f"{suffix}[]")
+
+
+def _named_values(setting: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What stands under each name of a mapping whose names the author chooses."""
+    values = [*setting.get("patternProperties", {}).values(), setting.get("additionalProperties")]
+    return next((value for value in values if isinstance(value, dict)), None)
+
+
+def _kind(model: Mapping[str, Any]) -> str:
+    """What tells models apart that stand at one path: `with: static`, `semver`."""
+    settings = model.get("properties", {})
+    if "const" in settings.get("with", {}):
+        return f" (with: {settings['with']['const']})"
+    return f" ({next(iter(settings))})" if str(model.get("title")).endswith(("Policy", "Check")) else ""
+
+
+def _settings_table(schema: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    needed = model.get("required", ())
+    rows = [
+        (f"`{key}`", _takes(setting), "required" if key in needed else _default(setting), meaning(schema, setting))
+        for key, setting in model.get("properties", {}).items()
+    ]
+    return _table(("key", "takes", "default", "meaning"), rows)
+
+
+def meaning(schema: Mapping[str, Any], setting: Mapping[str, Any]) -> str:
+    """A setting's sentence; one that is a mapping borrows the mapping's."""
+    names = [name for _, name in _references(setting)]
+    borrowed = schema["$defs"][names[0]].get("description", "") if len(names) == 1 else ""
+    return str(setting.get("description") or borrowed)
+
+
+def _takes(setting: Mapping[str, Any]) -> str:
+    """A setting's values in words."""
+    choices = [*setting.get("anyOf", ()), *setting.get("oneOf", ())]
+    if choices:
+        return " or ".join(dict.fromkeys(_takes(choice) for choice in choices if choice.get("type") != "null"))
+    if "$ref" in setting:
+        return "a mapping, below"
+    if _named_values(setting) is not None:
+        return "a mapping of names"
+    if setting.get("type") == "array":
+        return "a list" if "$ref" in str(setting["items"]) else f"a list of {_takes(setting['items'])}"
+    return "duration" if _is_duration(setting) else _takes_one(setting)
+
+
+def _takes_one(setting: Mapping[str, Any]) -> str:
+    """A plain setting's values: the ones that are allowed, else its type."""
+    values = setting.get("enum", [setting["const"]] if "const" in setting else [])
+    if values:
+        return " or ".join(f"`{value}`" for value in values)
+    kinds = setting.get("type", "value")
+    return " or ".join(kinds if isinstance(kinds, list) else [kinds]).replace("object", "a mapping")
+
+
+def _is_duration(setting: Mapping[str, Any]) -> bool:
+    return "(ms|s|m|h|d|w)" in setting.get("pattern", "")
+
+
+def _default(setting: Mapping[str, Any]) -> str:
+    value = setting.get("default")
+    if value in (None, {}, []) or isinstance(value, dict):
+        return ""
+    if _is_duration(setting):
+        return f"`{_short(TypeAdapter(timedelta).validate_python(value))}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def _short(duration: timedelta) -> str:
+    """A duration as a person writes it: 15m, 24h."""
+    seconds = int(duration.total_seconds())
+    size, unit = next((pair for pair in ((3600, "h"), (60, "m")) if seconds and seconds % pair[0] == 0), (1, "s"))
+    return f"{seconds // size}{unit}"
+
+
+def errors_page() -> str:
+    """Every error code: what it means, its exit code, whether repeating the same call may help."""
+    tree = (errors.__doc__ or "").partition("\n\n")[2].strip()
+    lines = [
+        _heading("Errors", "`src/fairlead/errors.py`"),
+        "An error says what happened, why, and what to do; its code is stable and is a heading on this page. With "
+        "`--json` the same parts are a problem document (RFC 9457). *Repeating may help* means: the same call may "
+        "succeed later without any change.",
+        _block(tree),
+    ]
+    for kind in error_kinds():
+        repeats = "repeating may help" if kind.retryable else "something has to change first"
+        meaning = " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+        lines += [f"## {kind.code}", meaning, f"`{kind.__name__}`, exit code {kind.exit_code}; {repeats}."]
+    return _page(lines)
+
+
+def error_kinds() -> list[type[FairleadError]]:
+    """Every error with a code, in the order of the file."""
+    kinds = (kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FairleadError))
+    return sorted((kind for kind in kinds if "code" in vars(kind)), key=lambda kind: inspect.getsourcelines(kind)[1])
+
+
+def exit_codes_page() -> str:
+    """Every exit code, and the errors that lead to it."""
+    kinds = error_kinds()
+    rows = [
+        (
+            str(number),
+            says,
+            " ".join(f"[{kind.code}](errors.md#{kind.code.lower()})" for kind in kinds if kind.exit_code == number),
+        )
+        for number, says in EXIT_CODES.items()
+    ]
+    lines = [
+        _heading("Exit codes", "`src/fairlead/errors.py` and `tools/docs.py`"),
+        "They are a contract: a Jenkinsfile or a pipeline may branch on them.",
+        _table(("code", "meaning", "errors"), rows),
+    ]
+    return _page(lines)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "errors.md": errors_page,
+    "exit-codes.md": exit_codes_page,
+}
+
+
+def _heading(title: str, source: str) -> str:
+    return f"# {title}\n\nMade by `make docs` from {source}."
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text.strip()}\n```"
+
+
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _page(parts: list[str]) -> str:
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+if __name__ == "__main__":
+    main()
