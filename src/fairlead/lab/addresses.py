@@ -52,14 +52,17 @@ def first_free(taken: Sequence[Network]) -> Network:
     raise LabSubnetInUse("Every subnet from 10.77.0.0/24 to 10.79.255.0/24 is in use", remedy="fairlead lab down")
 
 
-def require_free(wanted: Network, taken: Sequence[Network]) -> Network:
-    """The wanted subnet, if nothing overlaps it. Raises LabSubnetInUse, which names a free one."""
+def require_free(wanted: Network, taken: Sequence[Network], option: str = "") -> Network:
+    """The wanted subnet, if nothing overlaps it. Raises LabSubnetInUse, which names a free one.
+
+    option: what else the command in the error needs.
+    """
     for other in taken:
         if wanted.overlaps(other):
             raise LabSubnetInUse(
                 f"The subnet {wanted} is in use",
                 why=f"{other} is a network of this machine or of its Docker engine",
-                remedy=f"fairlead lab up --subnet {first_free(taken)}",
+                remedy=f"fairlead lab up{option} --subnet {first_free(taken)}",
             )
     return wanted
 

@@ -7,8 +7,11 @@ from fairlead.lab.engine import Docker, removal
 
 
 def names_of(lab: str, part: str = "") -> str:
-    """The name in Docker of a lab's network (no part), or of a part's container and volume."""
-    return f"fairlead-lab-{lab}-{part}" if part else f"fairlead-lab-{lab}"
+    """The name in Docker of a lab's network (no part), or of a part's container and volume.
+
+    Neither lab nor part can contain the dot, so no two labs share a name.
+    """
+    return f"fairlead.{lab}.{part}" if part else f"fairlead.{lab}"
 
 
 @dataclass(frozen=True, slots=True)

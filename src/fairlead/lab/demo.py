@@ -39,7 +39,7 @@ class Build:
             "VERSION": self.version,
             "VARIANT": self.variant,
             "CREATED": self.created,
-            "REVISION": self.revision or hashlib.sha1(f"{self.component} {self.version}".encode()).hexdigest(),
+            "REVISION": self.revision or hashlib.sha256(f"{self.component} {self.version}".encode()).hexdigest()[:40],
             "SOURCE": self.source or f"https://git.example.com/{APPLICATION}/{self.component}",
         }
 

@@ -5,7 +5,7 @@ Functions that return a list build command lines; `Docker` runs them.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +61,6 @@ class Docker:
         [found] = json.loads(done.stdout)
         return dict(found)
 
-    def labelled(self, kind: str, name: str) -> list[str]:
-        """The names of the lab's containers, volumes or networks."""
-        return self.run(*labelled(kind, name)).stdout.split()
-
-    def lab_of(self, kind: str, name: str) -> tuple[str | None, str | None]:
-        """Lab and directory that an object's labels name."""
-        found = self.inspect(kind, name) or {}
-        config = found.get("Config")
-        labels = config.get("Labels") if isinstance(config, Mapping) else found.get("Labels")
-        labels = labels if isinstance(labels, Mapping) else {}
-        return labels.get(LABEL), labels.get(DIRECTORY_LABEL)
-
     def subnets(self) -> list[str]:
         """The subnets of all networks of the engine."""
         names = self.run("network", "ls", "--quiet").stdout.split()
@@ -82,12 +70,11 @@ class Docker:
         return said.stdout.split()
 
 
-def labelled(kind: str, name: str) -> list[str]:
-    """List a lab's objects of one kind by name. An empty name lists those of every lab."""
+def labelled(kind: str, *wanted: str) -> list[str]:
+    """List the names of objects of one kind that carry these labels (`name=value`); none given: of every lab."""
     everything = ["--all"] if kind == "container" else []
-    shown = "{{.Names}}" if kind == "container" else "{{.Name}}"
-    return [kind, "ls", *everything, "--filter", f"label={LABEL}={name}" if name else f"label={LABEL}",
-            "--format", shown]  # fmt: skip
+    filters = [word for label in wanted or (LABEL,) for word in ("--filter", f"label={label}")]
+    return [kind, "ls", *everything, *filters, "--format", "{{.Names}}" if kind == "container" else "{{.Name}}"]
 
 
 def removal(kind: str, names: Sequence[str]) -> list[str]:
@@ -95,10 +82,14 @@ def removal(kind: str, names: Sequence[str]) -> list[str]:
     return [kind, "rm", *(["--force", "--volumes"] if kind == "container" else []), *names]
 
 
+def marks(lab: str, directory: Path) -> tuple[str, str]:
+    """The two labels that every object of a lab carries: two labs of one name on one engine are still two."""
+    return f"{LABEL}={lab}", f"{DIRECTORY_LABEL}={directory}"
+
+
 def labels(lab: str, directory: Path, environment: str = "") -> list[str]:
-    """The labels of an object that belongs to a lab."""
-    texts = [f"{LABEL}={lab}", f"{DIRECTORY_LABEL}={directory}"]
-    texts += [f"{ENVIRONMENT_LABEL}={environment}"] if environment else []
+    """The options that label an object that belongs to a lab."""
+    texts = [*marks(lab, directory), *([f"{ENVIRONMENT_LABEL}={environment}"] if environment else [])]
     return [word for text in texts for word in ("--label", text)]
 
 

@@ -115,7 +115,7 @@ class Images:
         try:
             self.docker.run("pull", "--quiet", base.published, timeout=_PULL_WITHIN)
         except ProgramError:
-            self.progress.say(f"{base.published} cannot be pulled here; making {base.name} from packages")
+            self.progress.note(f"{base.published} cannot be pulled here; making {base.name} from packages")
             return False
         self.docker.run("tag", base.published, base.tag)
         return True

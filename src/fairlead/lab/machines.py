@@ -5,7 +5,7 @@ container's own file system), so images and containers survive a restart. A rest
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fairlead import process
@@ -48,6 +48,10 @@ class Machine:
     def known_hosts_line(self) -> str:
         """For a known_hosts file."""
         return f"{self.address} {self.host_key}\n"
+
+    def as_document(self) -> dict[str, str]:
+        """For --json."""
+        return {name: str(value) for name, value in asdict(self).items()}
 
     def ssh_argv(self, known_hosts: Path, *command: str) -> list[str]:
         """Log in, or run one command there, with the host key checked."""

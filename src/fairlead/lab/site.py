@@ -8,29 +8,25 @@ git repositories. So `up` after any interruption makes what is missing, and `dow
 
 import contextlib
 import fcntl
-import ipaddress
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
-from fairlead.errors import Busy, LabMissing, LabUsage, ProgramFailed
+from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
 from fairlead.lab import addresses, engine, machines, registry, repositories
 from fairlead.lab.containers import names_of
-from fairlead.lab.engine import ENVIRONMENT_LABEL, Docker, OwnEngine
+from fairlead.lab.engine import Docker, OwnEngine
+from fairlead.lab.existing import Existing, option
 from fairlead.lab.images import CADDY_BASE, REGISTRY, Images, demo_base
 from fairlead.lab.machines import Machine, MachinePlan
-from fairlead.lab.progress import Progress
+from fairlead.lab.progress import Progress, at_once
 
-DEFAULT_NAME = "lab"
 DEFAULT_ENVIRONMENTS = ("staging", "production")
+_RACES = 5
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,20}", re.ASCII)
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +57,18 @@ class Site:
         """The URL of a bare git repository of the lab, made if it is not there."""
         return repositories.ensure(self.directory, name)
 
-
-@dataclass(frozen=True, slots=True)
-class PartStatus:
-    """One container of the lab. memory: bytes in use, None when it does not run."""
-
-    name: str
-    container: str
-    address: str
-    state: str
-    healthy: bool
-    memory: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class LabStatus:
-    """How a lab is."""
-
-    name: str
-    directory: str
-    subnet: str
-    registry: PartStatus | None
-    machines: list[PartStatus]
-    repositories: dict[str, str]
-
-    @property
-    def healthy(self) -> bool:
-        """Every part is."""
-        return all(part.healthy for part in (self.registry, *self.machines) if part) and self.registry is not None
-
     def as_document(self) -> dict[str, object]:
-        """For --json."""
-        return {**asdict(self), "healthy": self.healthy}
+        """For --json: where keys are, never the keys."""
+        return {
+            "version": 1,
+            "name": self.name,
+            "directory": str(self.directory),
+            "subnet": self.subnet,
+            "registry": self.registry,
+            "known_hosts": str(self.known_hosts),
+            "machines": {name: machine.as_document() for name, machine in self.machines.items()},
+            "repositories": repositories.all_of(self.directory),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +104,11 @@ class Lab:
         return names_of(self.name)
 
     @property
+    def existing(self) -> Existing:
+        """What Docker has of this lab."""
+        return Existing(self.docker, self.name, self.directory)
+
+    @property
     def own_engine(self) -> OwnEngine:
         """The engine that Fairlead started, if it did; one for all labs."""
         return OwnEngine(self.root / "engine")
@@ -147,10 +128,13 @@ class Lab:
         """
         for environment in environments:
             require_name(environment, "an environment")
+        if registry.ROLE in environments:
+            raise LabUsage(f"No environment of a lab can be called {registry.ROLE!r}", why="Its registry is")
         with self._alone():
             engine.ensure(self.docker, self.own_engine, self.progress, self.may_install)
             network = self._network(subnet)
-            positions = place(self._environments(network), environments or DEFAULT_ENVIRONMENTS)
+            present = self.existing.positions(network)
+            positions = place(present, environments or tuple(present) or DEFAULT_ENVIRONMENTS)
             served, image = self._foundations(network, demo)
             return self._site(network, served, self._machines(positions, network, served, image))
 
@@ -163,7 +147,8 @@ class Lab:
                 lambda: self._registry(plan),
                 self.images.machine,
                 *(lambda base=base: self.images.base(base) for base in bases),
-            ]
+            ],
+            self.progress.note,
         )
         return served, image
 
@@ -184,7 +169,7 @@ class Lab:
             )
             for environment, position in positions.items()
         ]
-        found = at_once([lambda plan=plan: self._machine(plan) for plan in plans])  # type: ignore[misc]
+        found = at_once([lambda plan=plan: self._machine(plan) for plan in plans], self.progress.note)  # type: ignore[misc]
         return {machine.environment: machine for machine in found}
 
     def _machine(self, plan: MachinePlan) -> Machine:
@@ -201,121 +186,60 @@ class Lab:
 
     def site(self) -> Site:
         """The lab as it is, changing nothing. Raises LabMissing if a part is not there or does not run."""
-        network = self._existing_network()
+        network = self.existing.network()
         if network is None:
-            raise self._missing()
+            raise self.missing()
         served = f"{addresses.registry(network)}:{registry.PORT}"
         try:
             found = {
                 environment: machines.read(self.docker, self._plan_at(environment, address, served))
-                for environment, address in self._addresses(network).items()
+                for environment, address in self.existing.machine_addresses().items()
             }
         except ProgramFailed as error:
-            raise self._missing("A machine of it does not run") from error
+            raise self.missing("A machine of it does not run") from error
         return self._site(network, served, found)
 
     def _plan_at(self, environment: str, address: str, served: str) -> MachinePlan:
         return MachinePlan(self.name, self.directory, environment, address, served, image="")
 
-    def _missing(self, why: str = "") -> LabMissing:
-        return LabMissing(f"There is no lab {self.name!r} that is up", why=why, remedy=f"fairlead lab up{self._option}")
+    def missing(self, why: str = "") -> LabMissing:
+        """The error that says that this lab is not up."""
+        return LabMissing(f"There is no lab {self.name!r} that is up", why=why, remedy=f"fairlead lab up{self.option}")
 
     @property
-    def _option(self) -> str:
-        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+    def option(self) -> str:
+        """What a command line needs to mean this lab."""
+        return option(self.name)
 
     def _network(self, subnet: str | None) -> addresses.Network:
-        existing = self._existing_network()
+        existing = self.existing.network()
         wanted = addresses.parse_subnet(subnet) if subnet else existing
         if existing and wanted != existing:
             raise LabUsage(
                 f"The lab {self.name!r} has the subnet {existing}, not {wanted}",
-                remedy=f"fairlead lab down{self._option}, then up again; or give this one another --name",
+                remedy=f"fairlead lab down{self.option}, then up again; or give this one another --name",
             )
         return existing or self._make_network(wanted)
 
     def _make_network(self, wanted: addresses.Network | None) -> addresses.Network:
-        taken = addresses.taken(self.docker.subnets())
-        network = addresses.require_free(wanted, taken) if wanted else addresses.first_free(taken)
-        self.docker.run(
-            *engine.network_creation(self.name, self.directory, self.network, str(network), addresses.gateway(network))
-        )
-        self.progress.say(f"Network {self.network}: {network}")
-        return network
+        for _ in range(_RACES):
+            taken = addresses.taken(self.docker.subnets())
+            network = addresses.require_free(wanted, taken, self.option) if wanted else addresses.first_free(taken)
+            if self._created(network):
+                self.progress.note(f"Network {self.network}: {network}")
+                return network
+        raise LabSubnetInUse("Other labs took every free subnet first", remedy=f"fairlead lab up{self.option}")
 
-    def _existing_network(self) -> addresses.Network | None:
-        found: Any = self.docker.inspect("network", self.network)
-        if found is None:
-            return None
-        owner = found["Labels"].get(engine.DIRECTORY_LABEL)
-        if owner != str(self.directory):
-            raise LabUsage(
-                f"Another lab on this engine is called {self.name!r}",
-                why=f"Its network {self.network} belongs to {owner or 'something else'}",
-                remedy=f"Choose another --name, or remove that lab: fairlead lab down{self._option}",
-            )
-        return addresses.Network(found["IPAM"]["Config"][0]["Subnet"])
-
-    def _addresses(self, _network: addresses.Network) -> dict[str, str]:
-        """Environment and address of each machine of the lab, as Docker knows them (also when it does not run)."""
-        found = (self._inspect(name) for name in self.docker.labelled("container", self.name))
-        return {
-            each["Config"]["Labels"][ENVIRONMENT_LABEL]: self._fixed_address(each)
-            for each in found
-            if each["Config"]["Labels"].get(ENVIRONMENT_LABEL)
-        }
-
-    def _inspect(self, container: str) -> dict[str, Any]:
-        return self.docker.inspect("container", container) or {}
-
-    def _fixed_address(self, container: Mapping[str, Any]) -> str:
-        settings = container["NetworkSettings"]["Networks"][self.network]["IPAMConfig"]
-        return str(settings["IPv4Address"])
-
-    def _environments(self, network: addresses.Network) -> dict[str, int]:
-        first = int(network[addresses.FIRST_MACHINE])
-        return {
-            environment: int(ipaddress.IPv4Address(address)) - first
-            for environment, address in self._addresses(network).items()
-        }
-
-    def status(self) -> LabStatus:
-        """Addresses, health and memory of every part. Raises LabMissing if there is no such lab."""
-        network = self._existing_network()
-        if network is None:
-            raise self._missing()
-        names = self.docker.labelled("container", self.name)
-        memory = self._memory(names)
-        parts = at_once([lambda name=name: self._part(name, memory) for name in names])  # type: ignore[misc]
-        served = [part for part in parts if part.name == registry.ROLE]
-        return LabStatus(
-            name=self.name,
-            directory=str(self.directory),
-            subnet=str(network),
-            registry=served[0] if served else None,
-            machines=sorted((part for part in parts if part not in served), key=lambda part: part.address),
-            repositories=repositories.all_of(self.directory),
-        )
-
-    def _part(self, container: str, memory: Mapping[str, int]) -> PartStatus:
-        found = self._inspect(container)
-        environment = found["Config"]["Labels"].get(ENVIRONMENT_LABEL)
-        address, state = self._fixed_address(found), found["State"]["Status"]
-        healthy = state == "running" and (
-            machines.ready(self.docker, container, address) if environment else registry.ready(address)
-        )
-        return PartStatus(
-            environment or registry.ROLE, container, address, state, healthy,
-            memory.get(container) if state == "running" else None,
-        )  # fmt: skip
-
-    def _memory(self, containers: Sequence[str]) -> dict[str, int]:
-        """Bytes in use by container, asked of Docker in one go."""
-        if not containers:
-            return {}
-        said = self.docker.run("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *containers).stdout
-        rows = (line.split() for line in said.splitlines())
-        return {row[0]: memory_bytes(row[1]) for row in rows if len(row) > 1}
+    def _created(self, network: addresses.Network) -> bool:
+        """Make the network. False: another took the subnet in between (the engine lets only one have it)."""
+        gateway = addresses.gateway(network)
+        try:
+            self.docker.run(*engine.network_creation(self.name, self.directory, self.network, str(network), gateway))
+        except ProgramFailed as error:
+            if "overlaps" in error.why:
+                return False
+            raise
+        return True
 
     def down(self, *, stop_engine: bool = False, remove_images: bool = False) -> Removed:
         """Remove what carries this lab's label, and its directory. Repeating it is harmless.
@@ -332,7 +256,7 @@ class Lab:
     def _remove_objects(self, remove_images: bool) -> dict[str, list[str]]:
         removed = {}
         for kind in engine.KINDS:
-            if names := self.docker.labelled(kind, self.name):
+            if names := self.existing.of_kind(kind):
                 self.docker.run(*engine.removal(kind, names))
                 removed[kind] = names
         if remove_images and (cached := self.images.cached()):
@@ -341,7 +265,7 @@ class Lab:
         return removed
 
     def _stop_engine(self) -> bool:
-        others = self.docker.labelled("network", "") if self.docker.answers() else []
+        others = self.docker.run(*engine.labelled("network")).stdout.split() if self.docker.answers() else []
         if others:
             raise Busy("The engine is not stopped", why=f"Other labs use it: {', '.join(others)}")
         return engine.stop(self.own_engine)
@@ -380,21 +304,3 @@ def place(existing: Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
         if environment not in positions:
             positions[environment] = next(free)
     return positions
-
-
-def memory_bytes(text: str) -> int:
-    """Docker's `69.1MiB` as bytes."""
-    units = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-    number = text.rstrip("BKMGTi")
-    return int(float(number) * units[text.removeprefix(number)])
-
-
-def at_once(calls: Sequence[Callable[[], _Result]]) -> list[_Result]:
-    """Make the calls in threads; their results in order. The first error is raised when all have ended."""
-    with ThreadPoolExecutor(max_workers=max(len(calls), 1)) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
-
-
-def document(site: Site) -> dict[str, object]:
-    """A site for --json: no key material, only where it is."""
-    return json.loads(json.dumps(asdict(site), default=str))  # type: ignore[no-any-return]
