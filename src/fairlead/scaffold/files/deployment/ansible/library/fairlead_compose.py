@@ -18,7 +18,9 @@ short_description: Deploy one release of a Docker Compose application, or read w
 description:
   - With O(state=deployed), takes the machine's lock, refuses a stale release, pulls what is missing, recreates only what
     changed, waits for health, and puts the previous release back when the new one does not become healthy.
-  - Services with C(x-fairlead: {rollout: start-first}) are replaced beside the running container.
+  - Services with C(x-fairlead: {rollout: start-first}) are replaced beside the running container. With C(announce) in it,
+    the name of one of the service's networks, the new container joins that network only when it is healthy, so that a
+    gateway there never sends a request to a container that cannot serve.
   - With O(state=inspected), compares the digests that run with those expected. Changes nothing.
 options:
   state:
@@ -207,16 +209,18 @@ class Service:
     name: str
     image: str
     hash: str = ""
-    rollout: str = "in-place"
+    marks: Mapping[str, str] = field(default_factory=dict)  # x-fairlead
     depends_on: tuple[str, ...] = ()
     replicas: int = 1
     has_healthcheck: bool = False
     obstacles: tuple[str, ...] = ()  # why two containers of it cannot live side by side
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key in the Compose file -> aliases
+    announce_in: str = ""  # the engine's name of the network that a new container joins only when it is healthy
 
     @property
     def start_first(self) -> bool:
         """Whether its new container starts beside the old one."""
-        return self.rollout == "start-first"
+        return self.marks.get("rollout") == "start-first"
 
     @property
     def pinned(self) -> bool:
@@ -239,6 +243,7 @@ class Container:
     restarts: int = 0
     restart_policy: str = ""
     health_output: str = ""
+    networks: tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -256,17 +261,23 @@ class Container:
         return self.completed or (self.running and self.health in ("", "none", "healthy"))
 
 
-def service_of(name: str, body: Mapping[str, Any], config_hash: str, rollout: str) -> Service:
-    """A service from the JSON that `docker compose config` prints, its hash, and its `x-fairlead` mark."""
+def service_of(name: str, model: Mapping[str, Any], config_hash: str, marks: Mapping[str, str]) -> Service:
+    """A service from the JSON that `docker compose config` prints, its hash, and its `x-fairlead` marks."""
+    body = model["services"][name]
+    network = (model.get("networks") or {}).get(marks.get("announce", "")) or {}
     return Service(
         name=name,
         image=body.get("image", ""),
         hash=config_hash,
-        rollout=rollout,
+        marks=marks,
         depends_on=tuple(sorted(body.get("depends_on") or ())),
         replicas=replicas_of(body),
         has_healthcheck=bool(body.get("healthcheck")) and not body["healthcheck"].get("disable", False),
         obstacles=tuple(obstacles_of(body)),
+        networks={
+            key: tuple((value or {}).get("aliases") or ()) for key, value in (body.get("networks") or {}).items()
+        },
+        announce_in=network.get("name", ""),
     )
 
 
@@ -292,23 +303,27 @@ def obstacles_of(body: Mapping[str, Any]) -> Iterator[str]:
         yield "its health check is disabled"
 
 
-def rollouts(canonical: str) -> dict[str, str]:
-    """The `x-fairlead: {rollout: ...}` of every service, from the YAML that `docker compose config` prints.
+def marks_in(canonical: str) -> dict[str, dict[str, str]]:
+    """The `x-fairlead` of every service that has one, from the YAML that `docker compose config` prints.
 
     Compose's JSON leaves extensions out (2.26), and the target need not have a YAML parser. Compose's own output is
     canonical: two spaces a level, one key a line.
     """
-    found: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {}
     path: list[str] = []
     for line in canonical.splitlines():
         match = re.match(r"( *)([^\s:#][^:]*):(?: (.*))?$", line)
         if not match:
             continue
-        depth = len(match.group(1)) // 2
-        path = [*path[:depth], match.group(2).strip("\"'")]
-        if len(path) == 4 and path[0] == "services" and path[2:] == ["x-fairlead", "rollout"]:
-            found[path[1]] = (match.group(3) or "").strip("\"'")
+        path = [*path[: len(match.group(1)) // 2], unquoted(match.group(2))]
+        if len(path) == 4 and path[0] == "services" and path[2] == "x-fairlead":
+            found.setdefault(path[1], {})[path[3]] = unquoted(match.group(3) or "")
     return found
+
+
+def unquoted(scalar: str) -> str:
+    """A plain or quoted scalar of canonical YAML that needs no escapes."""
+    return scalar.strip().strip("\"'")
 
 
 def parse_hashes(text: str) -> dict[str, str]:
@@ -333,6 +348,7 @@ def container_of(body: Mapping[str, Any]) -> Container:
         restarts=body.get("RestartCount", 0),
         restart_policy=((body.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name", ""),
         health_output=(probes[-1] or {}).get("Output", ""),
+        networks=tuple((body.get("NetworkSettings") or {}).get("Networks") or ()),
     )
 
 
@@ -358,7 +374,7 @@ class Step:
 
     @property
     def beside(self) -> bool:
-        """Whether the old containers stay until the whole release is healthy."""
+        """Whether the old containers stay until the new one is healthy."""
         return self.action in ("start-first", "finish")
 
 
@@ -382,17 +398,23 @@ def plan(
 def step_for(service: Service, mine: Sequence[Container], images: Mapping[str, str], force: bool) -> Step:
     """What happens to one service, given its own containers."""
     right = [c for c in mine if is_right(c, service, images)]
+    settled = len(right) == len(mine) == service.replicas and all(is_announced(c, service) for c in right)
     if not mine:
         action = "create"
     elif force:
         action = "replace"
-    elif len(right) == len(mine) == service.replicas:
+    elif settled:
         action = "keep" if all(c.running or c.completed or c.status == "restarting" for c in right) else "start"
     elif service.start_first and any(c.running for c in mine):
         return beside_step(service, mine, [c for c in right if c.running])
     else:
         action = "replace"
     return Step(service.name, action, old=tuple(mine), image=service.image)
+
+
+def is_announced(container: Container, service: Service) -> bool:
+    """Whether a gateway can find it."""
+    return not service.announce_in or not container.running or service.announce_in in container.networks
 
 
 def beside_step(service: Service, mine: Sequence[Container], right: Sequence[Container]) -> Step:
@@ -440,25 +462,34 @@ def batches(steps: Iterable[Step]) -> list[list[Step]]:
 
 def refusals(services: Iterable[Service]) -> list[str]:
     """Why this Compose file cannot be rolled out as it asks, before anything starts."""
-    found = []
-    for service in services:
-        if service.rollout not in ("in-place", "start-first"):
-            found.append(f"{service.name}: unknown rollout {service.rollout!r}; it is start-first or in-place")
-        if service.start_first:
-            found += [f"{service.name} cannot start first: {obstacle}" for obstacle in service.obstacles]
-    return found
+    return [f"{service.name}: {reason}" for service in services for reason in refusals_of(service)]
+
+
+def refusals_of(service: Service) -> Iterator[str]:
+    """What is wrong with one service's `x-fairlead`."""
+    for key in sorted(set(service.marks) - {"rollout", "announce"}):
+        yield f"x-fairlead has no setting {key!r}; it has rollout and announce"
+    rollout, network = service.marks.get("rollout", "in-place"), service.marks.get("announce")
+    if rollout not in ("in-place", "start-first"):
+        yield f"unknown rollout {rollout!r}; it is start-first or in-place"
+    if network is not None and network not in service.networks:
+        yield f"it cannot be announced in {network!r}, which is none of its networks"
+    if network is not None and set(service.networks) == {network}:
+        yield f"it cannot be announced in {network!r}, its only network: without one it would never become healthy"
+    if service.start_first:
+        yield from (f"it cannot start first: {obstacle}" for obstacle in service.obstacles)
 
 
 def verdict(container: Container, watched: float, steady: float) -> str:
-    """ "good", "wait" or the reason why it is bad, after `watched` seconds of looking at this container."""
+    """ "good", "wait" or what is bad about it, after `watched` seconds of looking at this container."""
     if container.completed:
         return "good"
     if container.status in ("exited", "dead", "removing"):
-        return f"it ended with exit code {container.exit_code}"
+        return f"ended with exit code {container.exit_code}"
     if container.restarts >= RESTARTS:
-        return f"it was restarted {container.restarts} times"
+        return f"was restarted {container.restarts} times"
     if container.health == "unhealthy":
-        return "it is unhealthy"
+        return "is unhealthy"
     if container.status != "running" or container.health == "starting":
         return "wait"
     return "good" if container.health == "healthy" or watched >= steady else "wait"
@@ -549,12 +580,19 @@ class Engine:
         self.path = path
 
     def call(
-        self, method: str, target: str, query: Mapping[str, Any] | None = None, timeout: float = 30
+        self,
+        method: str,
+        target: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = 30,
     ) -> tuple[int, bytes]:
         """Status and body. An engine that does not answer is a site fault."""
         connection = _Socket(self.path, timeout)
         try:
-            connection.request(method, target + ("?" + urlencode(query) if query else ""))
+            content = json.dumps(body) if body is not None else None
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, target + ("?" + urlencode(query) if query else ""), content, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -607,6 +645,25 @@ class Engine:
             raise SiteFault(
                 "engine", f"cannot remove container {container.id[:12]}: {message_of(body)}", container.service
             )
+
+    def start(self, identity: str) -> None:
+        """Start a container that Compose has created."""
+        status, body = self.call("POST", f"/containers/{identity}/start", timeout=120)
+        if status >= 400:
+            raise start_fault(status, message_of(body), "")
+
+    def leave(self, network: str, identity: str) -> None:
+        """Take a container out of a network."""
+        self._network(network, "disconnect", {"Container": identity})
+
+    def join(self, network: str, identity: str, aliases: Sequence[str]) -> None:
+        """Put a container into a network under these names."""
+        self._network(network, "connect", {"Container": identity, "EndpointConfig": {"Aliases": list(aliases)}})
+
+    def _network(self, network: str, verb: str, body: Mapping[str, Any]) -> None:
+        status, answer = self.call("POST", f"/networks/{network}/{verb}", body=body)
+        if status >= 400:
+            raise SiteFault("engine", f"cannot {verb} a container and network {network}: {message_of(answer)}")
 
     def tag(self, image_id: str, repository: str, tag: str) -> None:
         """Give an image a local name."""
@@ -667,25 +724,28 @@ class Compose:
         sources = ["--file", os.path.join(files, COMPOSE_FILE), "--env-file", os.path.join(files, ENV_FILE)]
         return [*limit, "docker", "compose", "--ansi", "never", *project, *sources, *words]
 
-    def up_argv(self, steps: Sequence[Step], running: Mapping[str, int], force: bool = False) -> list[str]:
-        """Start one batch. Beside: one container more than run now, and no other is touched."""
-        words = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"]
+    def up_argv(self, steps: Sequence[Step], force: bool = False) -> list[str]:
+        """Start one batch in place; or, beside, only create one container more than run now and touch no other.
+
+        Never with --no-deps: it takes depends_on out of the hash on the container (2.26), and the next `up` by hand
+        would recreate it. The dependencies are as they should be by now, so Compose leaves them alone.
+        """
+        words = ["up", "--no-build", "--pull", "never"]
         if steps[0].beside:
-            words.append("--no-recreate")
+            words += ["--no-start", "--no-recreate"]
             for step in steps:
-                words += ["--scale", f"{step.service}={running[step.service] + 1}"]
-        elif force:
-            words.append("--force-recreate")
-        return self.argv(self.directory, *words, *(step.service for step in steps))
+                words += ["--scale", f"{step.service}={len(step.old) + 1}"]
+        else:
+            words += ["--detach", *(["--force-recreate"] if force else [])]
+        return self.argv(self.directory, *words, *(step.service for step in steps if step.action != "finish"))
 
     def model(self, files: str) -> list[Service]:
         """The services that the files ask for. Three readings, side by side, because none prints everything."""
         readings = (["--format", "json"], ["--hash", "*"], ["--format", "yaml"])
         with ThreadPoolExecutor(len(readings)) as pool:
             as_json, hashes, as_yaml = pool.map(lambda words: self._config(files, words), readings)
-        digests, marks = parse_hashes(hashes), rollouts(as_yaml)
-        bodies = json.loads(as_json)["services"]
-        return [service_of(name, body, digests[name], marks.get(name, "in-place")) for name, body in bodies.items()]
+        digests, marks, model = parse_hashes(hashes), marks_in(as_yaml), json.loads(as_json)
+        return [service_of(name, model, digests[name], marks.get(name, {})) for name in model["services"]]
 
     def _config(self, files: str, words: Sequence[str]) -> str:
         status, out, err = self.run(self.argv(files, "config", *words))
@@ -906,31 +966,50 @@ class Rollout:
     fresh: dict[str, list[str]] = field(default_factory=dict)  # service -> ids of the containers that are to stay
 
     def apply(self) -> None:
-        """Start every batch and wait for it; then look at all; then let the old containers go.
-
-        Old containers of start-first services stay until everything is healthy, so that going back is only a removal.
-        """
+        """Batch by batch: start, wait until healthy, let the gateway know, let the old containers go."""
         for batch in batches(self.steps):
+            names = [step.service for step in batch]
             self._start(batch)
-            self._wait([step.service for step in batch])
+            self._wait(names)
+            self._announce(names)
+            self._retire("retire", [container for step in batch if step.beside for container in step.old])
         self._wait([service.name for service in self.services])
-        with self.clock.phase("retire"):
-            self._retire([c for step in self.steps if step.beside or step.action == "remove" for c in step.old])
+        self._retire("retire", [c for step in self.steps if step.action == "remove" for c in step.old])
 
     def _start(self, batch: Sequence[Step]) -> None:
+        self._retire("start", [container for step in batch for container in step.dead])
+        starting = [step.service for step in batch if step.action != "finish"]
         with self.clock.phase("start"):
-            self._retire([container for step in batch for container in step.dead])
-            starting = [step for step in batch if step.action != "finish"]
             if starting:
-                running = {step.service: len(step.old) for step in starting}
-                self._up(self.compose.up_argv(starting, running, self.force), starting)
+                self._up(self.compose.up_argv(batch, self.force), starting)
+            if batch[0].beside:
+                self._start_unannounced(starting)
 
-    def _up(self, argv: Sequence[str], steps: Sequence[Step]) -> None:
+    def _start_unannounced(self, names: Sequence[str]) -> None:
+        """Start what Compose has created beside the old, where nobody finds it before it is healthy."""
+        for container in self._watched(names):
+            service = self._service(container)
+            if service.announce_in:
+                self.engine.leave(service.announce_in, container.id)
+            self.engine.start(container.id)
+
+    def _announce(self, names: Sequence[str]) -> None:
+        """Let a gateway find the containers that have become healthy."""
+        for container in self._watched(names):
+            service = self._service(container)
+            if not is_announced(container, service):
+                aliases = (service.name, *service.networks[service.marks["announce"]])
+                self.engine.join(service.announce_in, container.id, aliases)
+
+    def _service(self, container: Container) -> Service:
+        return next(service for service in self.services if service.name == container.service)
+
+    def _up(self, argv: Sequence[str], names: Sequence[str]) -> None:
         try:
-            self.compose.up(argv, ", ".join(step.service for step in steps))
+            self.compose.up(argv, ", ".join(names))
         except ReleaseFault:
             # Compose says "dependency failed to start"; the container itself knows why
-            self._look([step.service for step in steps], time.monotonic())
+            self._look(names, time.monotonic())
             raise
 
     def _wait(self, names: Sequence[str]) -> None:
@@ -972,12 +1051,11 @@ class Rollout:
         log = self.engine.log(container.id)
         if container.health_output:
             log = f"{log.rstrip()}\nhealth check: {container.health_output.strip()}"
-        reason = reason if reason.startswith("is ") else "does not run: " + reason
         return ReleaseFault("unhealthy", f"{container.service} {reason}", container.service, log)
 
-    def _retire(self, containers: Sequence[Container]) -> None:
+    def _retire(self, phase: str, containers: Sequence[Container]) -> None:
         if containers:
-            with ThreadPoolExecutor(len(containers)) as pool:
+            with self.clock.phase(phase), ThreadPoolExecutor(len(containers)) as pool:
                 list(pool.map(self.engine.retire, containers))
 
 
