@@ -23,7 +23,7 @@ def test_make_knows_the_word_and_says_what_it_does(word: str) -> None:
 def test_ci_calls_the_readmes_test_command_and_nothing_else() -> None:
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if not line.startswith("#")]
     assert commands == ['cd "$(dirname "$0")/.." && exec make test']
-    assert "\n    make test" in (ROOT / "README.md").read_text()
+    assert "\n```sh\nmake demo\nmake test\n```\n" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
