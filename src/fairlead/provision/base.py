@@ -1,0 +1,43 @@
+"""The seam: what every provisioner does. tests/conformance/test_provisioner.py holds every implementation to this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from fairlead.config.secrets import Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProvisionRequest:
+    """One environment of one commit.
+
+    checkout: a clean export of `commit`. secrets: infrastructure secrets, by the tool's own variable. plan_only: say
+    what would change, and change nothing.
+    """
+
+    environment: str
+    app: str
+    commit: str
+    checkout: Path
+    plan_only: bool = False
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An environment's machine. changed: whether provisioning changed (with plan_only: would change) anything.
+
+    changes: what, one line each. vm_ip is "" only where plan_only finds that there is no machine yet.
+    """
+
+    vm_ip: str
+    changed: bool = False
+    changes: tuple[str, ...] = ()
+
+
+class Provisioner(Protocol):
+    """Makes sure that the environment's machine exists. Safe to repeat: the second time changes nothing."""
+
+    def provision(self, request: ProvisionRequest) -> Machine:
+        """The machine. Raises ConfigurationError where the repository says too little, SiteFault else."""
