@@ -6,7 +6,7 @@ to config/models.py and its judge here; docs/reference/tag-policies.md is its ta
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from fairlead.versions import CalverFormat, SemverRange, parse_version
 
 NOT_A_TAG = "is not a tag by the OCI grammar"
 LONGEST_NUMBER = 100
+_MOST_AHEAD = 20  # tags that are looked at to say what is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +99,28 @@ def elect_together(ballots: Mapping[str, Ballot]) -> JointElection:
     if cut := [ballot.tags for ballot in ballots.values() if not ballot.tags.complete]:
         return JointElection(dict.fromkeys(ballots, _nothing_from_a_cut_list(cut[0])))
     rankings = {name: rank(ballot) for name, ballot in ballots.items()}
-    judge = judge_of(next(iter(ballots.values())).image)
-    known = {tag for ranking in rankings.values() for tag in ranking.fit}
-    newest_first = sorted(
-        (tag for tag in known if not judge(tag).objection), key=lambda t: judge(t).place, reverse=True
-    )
-    lacking = {tag: tuple(name for name, ranking in rankings.items() if tag not in ranking.fit) for tag in newest_first}
-    elected = next((tag for tag in newest_first if not lacking[tag]), None)
-    ahead = newest_first[0] if newest_first and newest_first[0] != elected else None
+    fits = {name: frozenset(ranking.fit) for name, ranking in rankings.items()}
+    newest_first = _in_order_of_the_first(ballots, frozenset().union(*fits.values()))
+    elected = next((tag for tag in newest_first if all(tag in fit for fit in fits.values())), None)
     elections = {name: _choose(ranking, elected, rankings) for name, ranking in rankings.items()}
-    return JointElection(elections, ahead, lacking[ahead] if ahead else ())
+    above = newest_first[: newest_first.index(elected)] if elected else newest_first
+    for tag in above[:_MOST_AHEAD]:
+        missing = tuple(name for name, fit in fits.items() if tag not in fit)
+        if all(_would_fit(ballots[name], tag) for name in missing):
+            return JointElection(elections, tag, missing)
+    return JointElection(elections)
+
+
+def _in_order_of_the_first(ballots: Mapping[str, Ballot], tags: Collection[str]) -> list[str]:
+    """Newest first by the first image's policy; tags that it objects to are left out."""
+    judge = judge_of(next(iter(ballots.values())).image)
+    judged = ((judge(tag), tag) for tag in tags)
+    return [tag for _, tag in sorted(((j.place, tag) for j, tag in judged if not j.objection), reverse=True)]
+
+
+def _would_fit(ballot: Ballot, tag: str) -> bool:
+    """Whether a tag that an image lacks would fit it, so that waiting for it makes sense."""
+    return tag not in ballot.tags.tags and bool(rank(replace(ballot, tags=TagList((tag,)))).fit)
 
 
 def rank(ballot: Ballot) -> Ranking:
