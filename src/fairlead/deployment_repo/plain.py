@@ -15,13 +15,15 @@ _ESCAPE = re.compile(
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """One line that hides and breaks nothing: no escape sequences, controls, bidi marks or line ends, bounded.
-
-    Square brackets become round ones, so that `[skip ci]` and its kin mean nothing to a git host.
-    """
+    """One line that hides and breaks nothing: no escape sequences, controls, bidi marks or line ends, bounded."""
     visible = "".join(_visible(character) for character in _ESCAPE.sub("", text[: longest * 20]))
-    line = " ".join(visible.split()).translate(_BRACKETS)
+    line = " ".join(visible.split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def inert(text: str, longest: int = LONGEST) -> str:
+    """One line of a stranger's text, in which `[skip ci]` and its kin mean nothing to a git host."""
+    return one_line(text, longest).translate(_BRACKETS)
 
 
 def lines(text: str, most: int = 6) -> str:

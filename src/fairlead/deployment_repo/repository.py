@@ -74,6 +74,9 @@ class Entry:
     content: bytes
 
 
+Look = Entry | UnsafePath | None
+
+
 @dataclass(frozen=True)
 class Repository:
     """One clone of the deployment repository and the branch that Fairlead works on.
@@ -195,6 +198,13 @@ class Repository:
 
     def read_many(self, places: Sequence[tuple[str, str]]) -> list[Entry | None]:
         """The files at (commit, path) places, by one process. Raises UnsafePath."""
+        looks = self.look(places)
+        if unsafe := next((look for look in looks if isinstance(look, UnsafePath)), None):
+            raise unsafe
+        return [look for look in looks if not isinstance(look, UnsafePath)]
+
+    def look(self, places: Sequence[tuple[str, str]]) -> list[Look]:
+        """As `read_many`, with the error in the place of what must not be read."""
         asked = [name for commit, path in places for name in _levels(commit_id(commit), path)]
         given = self.git.run("cat-file", "--batch", "--buffer", stdin="\n".join(asked) + "\n", encoding="latin-1")
         objects = dict(zip(asked, _objects(given.stdout.encode("latin-1"), len(asked)), strict=True))
@@ -420,7 +430,7 @@ def _objects(output: bytes, count: int) -> Iterator[bytes | None]:
             yield None
 
 
-def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Entry | None:
+def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Look:
     """Walk down from the root tree, so that a link on the way is seen and never followed."""
     names, parts = _levels(commit, path), path.split("/")
     hash_size = len(commit) // 2
@@ -431,7 +441,7 @@ def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Entry
         if mode is None or (mode == _TREE) == last:
             return None
         if mode in (_LINK, _SUBMODULE):
-            raise _unsafe("/".join(parts[: depth + 1]), commit, "submodule" if mode == _SUBMODULE else "symbolic link")
+            return _unsafe("/".join(parts[: depth + 1]), commit, "submodule" if mode == _SUBMODULE else "symbolic link")
         if last and (content := objects[names[-1]]) is not None:
             return _checked(Entry(mode, content), path, commit)
     return None
@@ -449,9 +459,9 @@ def _modes(tree: bytes, hash_size: int) -> dict[str, str]:
     return modes
 
 
-def _checked(entry: Entry, path: str, commit: str) -> Entry:
+def _checked(entry: Entry, path: str, commit: str) -> Look:
     if len(entry.content) > _LONGEST_FILE:
-        raise UnsafePath(f"{path} at {commit[:12]} has {len(entry.content)} bytes", why="Files up to 16 MiB are read")
+        return UnsafePath(f"{path} at {commit[:12]} has {len(entry.content)} bytes", why="Files up to 16 MiB are read")
     return entry
 
 
