@@ -16,11 +16,13 @@ DOCUMENTATION = r"""
 module: fairlead_compose
 short_description: Deploy one release of a Docker Compose application, or read what runs
 description:
-  - With O(state=deployed), takes the machine's lock, refuses a stale release, pulls what is missing, recreates only what
-    changed, waits for health, and puts the previous release back when the new one does not become healthy.
-  - Services with C(x-fairlead: {rollout: start-first}) are replaced beside the running container. With C(announce) in it,
-    the name of one of the service's networks, the new container joins that network only when it is healthy, so that a
-    gateway there never sends a request to a container that cannot serve.
+  - >-
+    With O(state=deployed), takes the machine's lock, refuses a stale release, pulls what is missing, recreates only
+    what changed, waits for health, and puts the previous release back when the new one does not become healthy.
+  - >-
+    Services marked C(x-fairlead: {rollout: start-first}) are replaced beside the running container. With C(announce),
+    the name of one of the service's networks, the new container joins that network only when it is healthy, so that
+    a gateway there never sends a request to a container that cannot serve.
   - With O(state=inspected), compares the digests that run with those expected. Changes nothing.
 options:
   state:
@@ -48,7 +50,8 @@ options:
     default: {}
     type: dict
   fence:
-    description: The position of the release's commit on the deployment branch. A lower number than the recorded one is refused.
+    description: >-
+      The position of the release's commit on the deployment branch. A lower number than the recorded one is refused.
     type: int
   run:
     description: The run that deploys, told to whoever finds the machine locked.
@@ -115,16 +118,19 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description: >-
-    V(deployed), V(unchanged), V(release_fault) (the release's containers or images are at fault) or V(site_fault) (the
-    machine, the engine, the registry or another holder: repeating may help). With O(state=inspected), V(match) or V(differs).
+    V(deployed), V(unchanged), V(release_fault) (the release's containers or images are at fault) or V(site_fault)
+    (the machine, the engine, the registry or another holder; repeating may help). With O(state=inspected), V(match)
+    or V(differs).
   type: str
   returned: always
 fault:
-  description: code, service, reason, log (last lines of the failing container), restored (yes, no, or nothing to restore).
+  description: >-
+    code, service, reason, log (last lines of the failing container), restored (C(yes), C(no) and why, or
+    C(nothing to restore)).
   type: dict
   returned: on failure
 services:
-  description: Per service, the action and the old and new image reference and digest; with inspected, its containers.
+  description: Per service, the action, the old and new image reference and digest; with inspected, its containers.
   type: dict
   returned: always
 timings:
