@@ -103,11 +103,13 @@ class OwnEngine:
     """An engine that Fairlead starts itself, on a machine where none answers.
 
     directory: keeps its process id and its log. options: for dockerd (a test runs a second engine beside the first).
+    patience: seconds until it must answer.
     """
 
     directory: Path
     program: str = "/usr/sbin/dockerd"
     options: tuple[str, ...] = ()
+    patience: float = _STARTS_WITHIN
 
     @property
     def pid_file(self) -> Path:
@@ -134,10 +136,10 @@ class OwnEngine:
         """Start it and wait until it answers. Raises EngineUnreachable with the end of its log."""
         self.directory.mkdir(parents=True, exist_ok=True)
         process.run(self.start_argv(), timeout=30)
-        if not wait_until(docker.answers, within=_STARTS_WITHIN):
+        if not wait_until(docker.answers, within=self.patience):
             tail = self.log_file.read_text(errors="replace").strip().splitlines()[-3:]
             raise EngineUnreachable(
-                f"The Docker engine that was started does not answer within {_STARTS_WITHIN:.0f} s",
+                f"The Docker engine that was started does not answer within {self.patience:g} s",
                 why="\n".join(tail),
                 remedy=f"less {self.log_file}",
             )

@@ -130,7 +130,7 @@ class Lab:
             require_name(environment, "an environment")
         if registry.ROLE in environments:
             raise LabUsage(f"No environment of a lab can be called {registry.ROLE!r}", why="Its registry is")
-        with self._alone():
+        with self.alone():
             engine.ensure(self.docker, self.own_engine, self.progress, self.may_install)
             network = self._network(subnet)
             present = self.existing.positions(network)
@@ -248,7 +248,7 @@ class Lab:
 
         stop_engine: also stop the engine, if Fairlead started it. Raises Busy while another lab needs that engine.
         """
-        with self._alone():
+        with self.alone():
             objects = self._remove_objects(remove_images) if self.docker.answers() else {}
             shutil.rmtree(self.directory, ignore_errors=True)
             return Removed(objects, stop_engine and self._stop_engine())
@@ -271,7 +271,7 @@ class Lab:
         return engine.stop(self.own_engine)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Hold the lab's lock. Raises Busy, naming the holder's process."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.directory.parent / f"{self.name}.lock").open("a+", encoding="ascii") as file:

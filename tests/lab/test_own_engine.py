@@ -1,0 +1,53 @@
+"""An engine of our own beside the one that everybody uses: another socket, other directories, no bridge."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import EngineUnreachable
+from fairlead.lab import engine
+from fairlead.lab.engine import Docker, OwnEngine
+from fairlead.lab.progress import Progress
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[OwnEngine, Docker]]:
+    host = f"unix://{tmp_path}/docker.sock"
+    options = (
+        "--host", host, "--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "exec"),
+        "--pidfile", str(tmp_path / "own.pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false",
+    )  # fmt: skip
+    found = OwnEngine(tmp_path / "engine", options=options)
+    yield found, Docker(host)
+    with contextlib.suppress(Exception):
+        found.stop()
+
+
+def test_an_engine_that_was_started_here_is_stopped_and_no_other(own: tuple[OwnEngine, Docker]) -> None:
+    own_engine, docker = own
+    assert not docker.answers()
+    assert not own_engine.stop()
+    own_engine.start(docker)
+    assert docker.answers()
+    own_engine.start(docker)
+    assert engine.stop(own_engine)
+    assert not docker.answers()
+    assert Docker().answers()
+
+
+def test_without_an_engine_and_without_leave_it_says_what_to_do(own: tuple[OwnEngine, Docker]) -> None:
+    own_engine, docker = own
+    with pytest.raises(EngineUnreachable) as raised:
+        engine.ensure(docker, own_engine, Progress(), may_install=False)
+    assert "systemctl start docker" in raised.value.remedy
+
+
+def test_an_engine_that_does_not_come_up_shows_its_log(tmp_path: Path, own: tuple[OwnEngine, Docker]) -> None:
+    broken = OwnEngine(tmp_path / "broken", options=("--no-such-option",), patience=1)
+    with pytest.raises(EngineUnreachable, match="does not answer") as raised:
+        broken.start(own[1])
+    assert "no-such-option" in raised.value.why
