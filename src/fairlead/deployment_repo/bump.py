@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fairlead.config import layout
-from fairlead.deployment_repo import plain
+from fairlead.deployment_repo import plain, quarantine
 from fairlead.deployment_repo.message import ImageChange, ReleaseMessage, run_name
 from fairlead.deployment_repo.pins import edit_pins, read_pins
-from fairlead.deployment_repo.quarantine import Quarantined, add_to_quarantine
+from fairlead.deployment_repo.quarantine import Quarantined
 from fairlead.deployment_repo.repository import Commit, Repository
 from fairlead.errors import InvalidPins, PinChanged, PushContended
 from fairlead.images import ImageReference
@@ -32,15 +32,20 @@ def _no_step(_: str) -> None:
 class Bump:
     """What became of a release.
 
-    commit: the commit to deploy. changes: what this call or the run's earlier one changed; empty when every pin was
-    already there. already: nothing was pushed now. tries: races run. hint: what the operator may do about the checkout.
+    commit: the commit to deploy. message: what it says; without changes when every pin was already there. already:
+    nothing was pushed now. tries: races run. advice: what the operator may do about the checkout, or "".
     """
 
     commit: str
-    changes: tuple[ImageChange, ...]
+    message: ReleaseMessage
     already: bool
     tries: int
-    hint: str = ""
+    advice: str = ""
+
+    @property
+    def changes(self) -> tuple[ImageChange, ...]:
+        """The pins that this call, or the run's earlier one, changed."""
+        return self.message.changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,13 @@ def rollback(
     return _release(repository, message, culprits, pace)
 
 
+def made_by(repository: Repository, environment: str, run: str) -> Bump | None:
+    """The bump or promotion that a run made already, as of the last fetch; it looks at the newest commits only."""
+    commits = repository.recent()
+    asked = ReleaseMessage(environment, run_name(run), ())
+    return _own(commits, asked) or _own(commits, replace(asked, promoted_from="anywhere"))
+
+
 def pins_at(repository: Repository, commit: str, environment: str) -> dict[str, ImageReference]:
     """An environment's pins in a commit. Raises InvalidPins (also for a missing file) and UnsafePath."""
     return read_pins(_images(repository, commit, environment), layout.images_file(environment))
@@ -153,19 +165,19 @@ def publish(
         pace.at("fetched")
         commits = repository.recent()
         head = commits[0].id
-        if own := _own(commits, message):
-            return Bump(own.commit, own.changes, already=True, tries=attempt, hint=repository.catch_up(head))
+        if made := _own(commits, message):
+            return replace(made, tries=attempt, advice=repository.catch_up(head))
         edit = build(commits)
         if edit is None:
-            return Bump(head, (), already=True, tries=attempt)
+            return Bump(head, replace(message, changes=()), already=True, tries=attempt)
         pace.at("edited")
         commit = repository.commit(head, edit.files, edit.message.text())
         pace.at("committed")
         if repository.push(commit, head):
             pace.at("pushed")
-            hint = repository.catch_up(commit)
+            advice = repository.catch_up(commit)
             pace.at("caught-up")
-            return Bump(commit, edit.message.changes, already=False, tries=attempt, hint=hint)
+            return Bump(commit, edit.message, already=False, tries=attempt, advice=advice)
         pace.wait(attempt)
     raise _contended(repository, pace.tries)
 
@@ -176,7 +188,7 @@ def _own(commits: Sequence[Commit], message: ReleaseMessage) -> Bump | None:
     for commit in commits:
         made = ReleaseMessage.parse(commit.message) if message.run in commit.message else None
         if made and (made.run, made.environment, made.kind, made.rollback_of) == wanted:
-            return Bump(commit.id, made.changes, already=True, tries=0)
+            return Bump(commit.id, made, already=True, tries=0)
     return None
 
 
@@ -191,8 +203,7 @@ def _edit(
         return None
     files = {path: edit_pins(text, {change.name: change.new for change in open_changes}, path)}
     if culprits:
-        quarantine = repository.read(head, layout.QUARANTINE)
-        files[layout.QUARANTINE] = add_to_quarantine(quarantine, culprits)
+        files[layout.QUARANTINE] = quarantine.add(repository.read(head, layout.QUARANTINE), culprits)
     described = tuple(_described(change, commits) for change in open_changes)
     return Edit(files, replace(message, changes=described))
 

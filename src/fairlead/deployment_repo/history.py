@@ -45,6 +45,31 @@ class Release:
         """The source revision of each changed image, by variable, where its bump names one."""
         return {change.name: change.revision for change in self.changes if change.revision}
 
+    def as_json(self) -> dict[str, object]:
+        """For `--json` and the API."""
+        return {
+            "commit": self.commit,
+            "time": self.time.isoformat(),
+            "author": self.author,
+            "subject": self.subject,
+            "kind": self.kind,
+            "run": self.message.run if self.message else None,
+            "fence": self.fence,
+            "images": {name: str(image) for name, image in self.images.items()},
+            "changes": [_change_as_json(change) for change in self.changes],
+            "proof": self.proof.model_dump(mode="json") if self.proof else None,
+        }
+
+
+def _change_as_json(change: ImageChange) -> dict[str, object]:
+    return {
+        "name": change.name,
+        "old": str(change.old) if change.old else None,
+        "new": str(change.new),
+        "source": change.source,
+        "revision": change.revision,
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class _Record:

@@ -96,6 +96,8 @@ class ReleaseMessage:
     def subject(self) -> str:
         """A Conventional Commit's first line, of at most 72 characters where names allow."""
         verb = "revert" if self.kind is Kind.ROLLBACK else "build"
+        if not self.changes:
+            return f"{verb}({self.environment}): no image changes"
         titles = (f"{verb}({self.environment}): {title}" for title in _titles(self.changes))
         return next((title for title in titles if len(title) <= LONGEST_SUBJECT), _last(self, verb))
 

@@ -42,10 +42,10 @@ class Quarantined:
         return f"- {{{', '.join(quoted)}}}"
 
 
-def read_quarantine(text: bytes | None, source: str = layout.QUARANTINE) -> tuple[Quarantined, ...]:
+def read(text: bytes | None, source: str = layout.QUARANTINE) -> tuple[Quarantined, ...]:
     """The quarantined images, in the file's order; none for a missing file. Raises InvalidQuarantine with the line."""
     document = _parse(text or b"", source)
-    return tuple(_read(document, index, item) for index, item in enumerate(document.data or ()))
+    return tuple(_entry(document, index, item) for index, item in enumerate(document.data or ()))
 
 
 def is_quarantined(entries: Iterable[Quarantined], environment: str, image: ImageReference) -> Quarantined | None:
@@ -53,21 +53,21 @@ def is_quarantined(entries: Iterable[Quarantined], environment: str, image: Imag
     return next((entry for entry in entries if entry.holds(environment, image)), None)
 
 
-def add_to_quarantine(text: bytes | None, entries: Sequence[Quarantined], source: str = layout.QUARANTINE) -> bytes:
+def add(text: bytes | None, entries: Sequence[Quarantined], source: str = layout.QUARANTINE) -> bytes:
     """The file with a line for each entry that it does not hold yet. Raises InvalidQuarantine."""
-    before = read_quarantine(text, source)
+    before = read(text, source)
     new = [entry for entry in entries if not is_quarantined(before, entry.environment, entry.image)]
     decoded = _without_empty_list(text or b"", source)
     newline = "\r\n" if "\r\n" in decoded else "\n"
     start = newline if decoded and not decoded.endswith("\n") else ""
     edited = (decoded + (start if new else "") + "".join(entry.line() + newline for entry in new)).encode()
-    _require(len(read_quarantine(edited, source)) == len(before) + len(new), source)
+    _require(len(read(edited, source)) == len(before) + len(new), source)
     return edited
 
 
-def lift_quarantine(text: bytes, environment: str, image: ImageReference, source: str = layout.QUARANTINE) -> bytes:
+def lift(text: bytes, environment: str, image: ImageReference, source: str = layout.QUARANTINE) -> bytes:
     """The file without the lines that keep `image` from `environment`. Raises InvalidQuarantine."""
-    entries = read_quarantine(text, source)
+    entries = read(text, source)
     node = _parse(text, source).node
     lines = text.decode().splitlines(keepends=True)
     for entry, item in zip(entries, node.value if node else (), strict=True):
@@ -77,7 +77,7 @@ def lift_quarantine(text: bytes, environment: str, image: ImageReference, source
                 lines[number] = ""
     edited = "".join(lines).encode()
     kept = tuple(entry for entry in entries if not entry.holds(environment, image))
-    _require(read_quarantine(edited, source) == kept, source)
+    _require(read(edited, source) == kept, source)
     return edited
 
 
@@ -100,7 +100,7 @@ def _without_empty_list(text: bytes, source: str) -> str:
     return decoded[: marks.start_mark.index] + decoded[marks.end_mark.index :].lstrip()
 
 
-def _read(document: Document, index: int, item: Any) -> Quarantined:
+def _entry(document: Document, index: int, item: Any) -> Quarantined:
     place = f"{document.source}:{document.line((index,))}"
     if not isinstance(item, dict):
         raise _invalid(f"{place}: {plain.one_line(str(item))!r} is not a mapping")
