@@ -47,10 +47,10 @@ def main() -> int:
         return stop(*blocked)
     if missing:
         install_packages(missing)
-    if STAMP.is_file() and STAMP.read_text() == fingerprint(python):
+    if is_up_to_date():
         return 0
     make_environment(python)
-    STAMP.write_text(fingerprint(python))
+    STAMP.write_text(fingerprint())
     say(f"ready: {VENV.name}/bin/fairlead")
     return 0
 
@@ -62,9 +62,14 @@ def suitable_python() -> str | None:
     return next(filter(None, map(shutil.which, NEWER_PYTHONS)), None)
 
 
-def fingerprint(python: str) -> str:
+def is_up_to_date() -> bool:
+    """Whether the environment was made from the inputs as they are, and its Python is still there."""
+    return STAMP.is_file() and (VENV / "bin/python").exists() and STAMP.read_text() == fingerprint()
+
+
+def fingerprint() -> str:
     """Changes whenever the environment has to be brought up to date."""
-    digest = hashlib.sha256(python.encode())
+    digest = hashlib.sha256()
     for path in INPUTS:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -72,11 +77,11 @@ def fingerprint(python: str) -> str:
 
 def make_environment(python: str) -> None:
     """The virtual environment: exactly the locked packages, by hash, and this checkout, editable."""
-    if not (VENV / "bin" / "pip").exists():
+    if not (VENV / "bin/python").exists() or not (VENV / "bin/pip").exists():
         say(f"making {VENV.name} with {python}")
         run(python, "-m", "venv", "--clear", VENV)
     say(f"installing the packages of {LOCK.relative_to(ROOT)}")
-    pip = (VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (VENV / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     run(*pip, "--require-hashes", "--requirement", LOCK)
     run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
 
@@ -101,7 +106,7 @@ def has_ensurepip() -> bool:
     try:
         import ensurepip  # noqa: F401
     except ImportError:
-        return (VENV / "bin" / "pip").exists()
+        return (VENV / "bin/pip").exists()
     return True
 
 
