@@ -51,7 +51,7 @@ class AnsibleDeployer:
 
     def deploy(self, request: DeployRequest) -> DeployResult:
         """Run deploy.yml. See `Deployer.deploy`."""
-        played = self._play(layout.PLAYBOOK, request)
+        played = self._play(layout.PLAYBOOK, request, dry_run=request.dry_run)
         return report.deploy_result(played.results, played.exit_code, request.vm_ip, played.complaint)
 
     def check_running(self, request: RunningRequest) -> Running:
@@ -62,7 +62,7 @@ class AnsibleDeployer:
             raise cannot_look(request, *report.why(played.results, request.vm_ip, played.complaint))
         return replace(seen, differences=seen.differences or unpinned(request.pins, seen.containers))
 
-    def _play(self, playbook: str, request: Target) -> "_Played":
+    def _play(self, playbook: str, request: Target, *, dry_run: bool = False) -> "_Played":
         """Run one playbook on the export; what it left is read before the private directory is wiped."""
         hosts, values = inventory(request), print_extra_vars(extra_vars(request, self.settings))
         mask = process.Mask(secret.reveal() for secret in self._secrets(request))
@@ -71,7 +71,9 @@ class AnsibleDeployer:
             self._write(private, values)
             watcher = _Watcher(request.on_event)
             try:
-                exit_code = self._run(argv(playbook, hosts, private), request.checkout, variables, mask, watcher)
+                exit_code = self._run(
+                    argv(playbook, hosts, private, dry_run=dry_run), request.checkout, variables, mask, watcher
+                )
             finally:
                 _close_connections(private)
             return _Played(_results(private, mask), exit_code, watcher.complaint)
@@ -108,10 +110,11 @@ class AnsibleDeployer:
             yield self.ssh_key
 
 
-def argv(playbook: str, hosts: Path, private: Path) -> list[str]:
+def argv(playbook: str, hosts: Path, private: Path, *, dry_run: bool = False) -> list[str]:
     """The command line. `-P`: a folder of the repository that is named like a Python module is not imported."""
     program = [sys.executable, "-P", "-m", "ansible.cli.playbook"]
-    return [*program, "--inventory", str(hosts), "--extra-vars", f"@{private / VALUES}", "--", playbook]
+    values = ["--inventory", str(hosts), "--extra-vars", f"@{private / VALUES}"]
+    return [*program, *(["--check"] if dry_run else []), *values, "--", playbook]
 
 
 def environment(private: Path, checkout: Path, *, has_key: bool) -> dict[str, str]:

@@ -64,10 +64,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class DeployRequest(Target):
-    """What is to run. fence: the commit's position on the branch; a machine refuses a lower one than it had."""
+    """What is to run.
+
+    fence: the commit's position on the branch; a machine refuses a lower one than it had. dry_run: say what would
+    change, and change nothing; the outcome is then what it would be.
+    """
 
     fence: int
     run: str
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +118,10 @@ class DeployResult:
 
 @dataclass(frozen=True, slots=True)
 class RunningContainer:
-    """One container, as its machine sees it. digests: every digest that its image is known by (index and platform)."""
+    """One container, as its machine sees it.
+
+    digests: every digest that its image is known by (index and platform). restarts: how often the engine restarted it.
+    """
 
     service: str
     container: str
@@ -121,6 +129,7 @@ class RunningContainer:
     digests: frozenset[str]
     status: str
     health: str = ""
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ class FakeDeployer:
         if machine.fence is not None and request.fence < machine.fence:
             reason = f"this release is number {request.fence} of the branch, and number {machine.fence} has been here"
             return DeployResult(Outcome.SITE_FAULT, reason, code="stale")
+        if request.dry_run:
+            changes = _changes(machine.running, request.pins)
+            return DeployResult(Outcome.DEPLOYED if changes else Outcome.UNCHANGED, changes=changes)
         machine.fence = request.fence
         return self._roll_out(machine, request.pins)
 

@@ -219,7 +219,9 @@ def _reference(text: str) -> ImageReference | None:
 
 def _container(service: str, item: Mapping[str, Any]) -> RunningContainer:
     digests = frozenset(item["digests"])
-    return RunningContainer(service, item["container"], item["image"], digests, item["status"], item["health"])
+    return RunningContainer(
+        service, item["container"], item["image"], digests, item["status"], item["health"], item.get("restarts", 0)
+    )
 
 
 def _first_line(text: str) -> str:
