@@ -80,7 +80,7 @@ class FairleadError(Exception):
     def as_problem(self) -> dict[str, object]:
         """The same four parts as an RFC 9457 problem document."""
         return {
-            "type": f"https://fairlead.dev/errors/{self.code}",
+            "type": f"urn:fairlead:error:{self.code}",
             "title": self.what,
             "detail": self.why,
             "remedy": self.remedy,

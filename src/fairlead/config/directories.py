@@ -11,5 +11,5 @@ def state_directory(variables: Mapping[str, str] = os.environ) -> Path:
         return Path(own).absolute()
     home = variables.get("XDG_STATE_HOME", "")
     # "All paths must be absolute. If an implementation encounters a relative path it should ignore it."
-    base = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
+    base = Path(home) if home.startswith("/") else Path(variables.get("HOME") or Path.home()) / ".local" / "state"
     return base / "fairlead"

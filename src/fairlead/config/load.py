@@ -215,7 +215,7 @@ def configuration_schema() -> dict[str, object]:
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://fairlead.dev/schema/fairlead.json",
+        "$id": "urn:fairlead:schema:fairlead.yaml",
         **Configuration.model_json_schema(by_alias=True),
     }
 

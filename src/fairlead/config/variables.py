@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairlead.config.directories import state_directory
 from fairlead.config.secrets import Secrets
 from fairlead.errors import InvalidYaml, UnreadableFile
 
@@ -48,7 +49,7 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
     home = Path(values.get("HOME") or "/")
     directory = values.get("FAIRLEAD_SECRETS_DIR")
     return Variables(
-        state=_state(values, home),
+        state=state_directory(values),
         secrets=Secrets(Path(directory) if directory else None, values),
         colour=not values.get("NO_COLOR") and (terminal or bool(values.get("FORCE_COLOR"))),
         crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
@@ -56,9 +57,3 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
     )
 
-
-def _state(values: Mapping[str, str], home: Path) -> Path:
-    """FAIRLEAD_STATE_DIR, else XDG's place (XDG Base Directory Specification 0.8)."""
-    if own := values.get("FAIRLEAD_STATE_DIR"):
-        return Path(own)
-    return Path(values.get("XDG_STATE_HOME") or home / ".local" / "state") / "fairlead"

@@ -1,0 +1,46 @@
+"""`fairlead history` and `fairlead schema`: what was released, and how fairlead.yaml is written."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption, open_scope, output
+
+if TYPE_CHECKING:
+    from fairlead.deployment_repo.history import Release
+
+
+def history(
+    environment: EnvironmentOption,
+    *,
+    repo: RepositoryOption = Path(),
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many releases, newest first.")] = 15,
+    as_json: JsonOption = False,
+) -> None:
+    """Releases of an environment, from git: commit, time, author, images, sources, proof."""
+    from fairlead.deployment_repo.history import releases  # noqa: PLC0415
+
+    scope = open_scope(repo, environment)
+    found = releases(scope.repository, environment, limit)
+    out = output(as_json=as_json)
+    heading = ("commit", "when", "author", "proven", "release")
+    out.table([heading, *(_row(release) for release in found)])
+    out.document({"version": 1, "environment": environment, "releases": [_as_json(release) for release in found]})
+
+
+def _row(release: "Release") -> tuple[str, ...]:
+    proven = f"✔ {release.proof.time:%Y-%m-%d %H:%M}" if release.proof else "-"
+    return release.commit[:9], f"{release.time:%Y-%m-%d %H:%M}", release.author, proven, release.subject
+
+
+def _as_json(release: "Release") -> dict[str, Any]:
+    return release.as_json()
+
+
+def schema() -> None:
+    """The JSON Schema of fairlead.yaml: editors complete and check the file with it."""
+    from fairlead.config.load import configuration_schema  # noqa: PLC0415
+
+    print(json.dumps(configuration_schema(), indent=2))  # noqa: T201

@@ -1,0 +1,93 @@
+"""The `fairlead` command: which commands there are, and what an error looks like when it leaves."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from fairlead import __version__
+from fairlead.cli import detect, history, init, lab, release
+from fairlead.cli.options import output_of
+from fairlead.errors import FairleadError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fairlead",
+    help="Guides a container image from pushed to a registry to verified running on its own VM, and recorded in git.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(*, show: bool) -> None:
+    if show:
+        print(f"fairlead {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    *,
+    _version: bool = typer.Option(
+        False, "--version", callback=lambda show: _print_version(show=show), help="Print the version."
+    ),
+) -> None:
+    """Each stage is a command that does one thing, is safe to repeat, and says what it did."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
+
+
+app.command()(init.init)
+app.command()(detect.detect)
+app.command()(detect.bump)
+app.command()(release.promote)
+app.command()(history.history)
+app.command()(history.schema)
+app.add_typer(lab.app, name="lab")
+
+
+def main() -> NoReturn:
+    """Run the command and end the process with its exit code.
+
+    0 done or nothing to do, 1 failed, 2 usage or configuration, 3 the release failed and stands, 4 busy, 5 waiting,
+    6 rolled back; 130 interrupted.
+    """
+    with _terminated_like_interrupted():
+        try:
+            code = app(standalone_mode=False)
+        except FairleadError as error:
+            output_of(sys.argv[1:]).error(error)
+            code = error.exit_code
+        except typer.TyperException as error:
+            code = _refuse(error)
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(error: typer.TyperException) -> int:
+    """A call that the command line does not take, in the form of all errors."""
+    words = " ".join(error.format_message().split())
+    output_of(sys.argv[1:]).error(UsageError(words, remedy="fairlead --help; fairlead COMMAND --help"))
+    return UsageError.exit_code
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM (systemd, a CI system's abort) ends a command as Ctrl-C does: children are stopped in order."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,1 @@
+"""Joins the stages: what there is to do, in which order, durably."""

@@ -1,0 +1,60 @@
+"""Makes releases: the commits that bump, promote and roll back. Each is one commit, however often it is repeated."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from fairlead.deployment_repo import bump as commits
+from fairlead.deployment_repo.bump import PACE, Bump, Pace
+from fairlead.deployment_repo.message import ImageChange
+from fairlead.deployment_repo.proofs import Proof, Proofs
+from fairlead.errors import ReleaseFailed, Waiting
+from fairlead.pipeline.detect import promoted_changes
+from fairlead.pipeline.gates import gates, require
+from fairlead.pipeline.scope import Scope
+
+
+def new_run(environment: str, now: datetime | None = None) -> str:
+    """A name for a run: the environment, the time, four random digits."""
+    return f"{environment}-{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def made_by(scope: Scope, run: str) -> Bump | None:
+    """What a run made already, by its commit's trailer."""
+    return commits.made_by(scope.repository, scope.environment, run)
+
+
+def bump(scope: Scope, changes: Sequence[ImageChange], run: str, *, pace: Pace = PACE) -> Bump:
+    """Commit and push the changes as one release. Raises what deployment_repo.bump.bump raises."""
+    return commits.bump(scope.repository, scope.environment, changes, run, pace=pace)
+
+
+def promote(scope: Scope, source: str, run: str, now: datetime, *, pace: Pace = PACE) -> Bump:
+    """Pin what `source` has proven last: the same digests, one commit.
+
+    Raises Waiting, which names the setting, where nothing is proven in `source` or soak, approval or freeze stand in
+    the way; and what deployment_repo.bump.promote raises.
+    """
+    proof = Proofs(scope.repository).last_proven(source)
+    if proof is None:
+        raise Waiting(
+            f"Nothing is proven in {source} yet",
+            why="Only what another environment has proven is promoted",
+            remedy=f"fairlead run -e {source}",
+        )
+    if promoted_changes(scope, source, proof):
+        waits = gates(scope.environment, scope.settings, proof.finished, now)
+        require(waits, f"The promotion of {proof.commit[:9]} from {source} to {scope.environment}")
+    return commits.promote(scope.repository, source, scope.environment, proof.commit, run, pace=pace)
+
+
+def last_proven(scope: Scope, before: str) -> Proof:
+    """The newest proven release before a commit. Raises ReleaseFailed: there is no way back."""
+    proof = Proofs(scope.repository).last_proven(scope.environment, before=before)
+    if proof is None:
+        raise ReleaseFailed(
+            f"No release before {before[:9]} is proven in {scope.environment}",
+            why="There is nothing to roll back to; what runs now stays",
+            remedy="Push a mended image, then: fairlead run",
+        )
+    return proof
