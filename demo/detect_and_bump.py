@@ -105,7 +105,7 @@ def prepare(site: Site) -> None:
     site.run("git remote add origin ../shop-deployment.git")
     site.run(
         f"fairlead init --app shop --environment staging --address staging=192.0.2.10 --image app_image={image} "
-        f"--registry {site.registry} --plain-http"
+        f"--registry http://{site.registry}"
     )
     configuration = site.repository / "fairlead.yaml"
     configuration.write_text(configuration.read_text().replace("settle: 20s", "settle: 1s"))

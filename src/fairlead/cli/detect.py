@@ -133,7 +133,7 @@ def _print_sighting(out: Output, sighting: "Sighting", *, explain: bool) -> None
     for note in sighting_notes(sighting):
         out.detail(f"{sighting.name}: {note}")
     if explain:
-        elected = sighting.elected.short if sighting.elected else f"nothing elected: {sighting.why}"
+        elected = f"elected {sighting.elected.short}" if sighting.elected else f"elected nothing: {sighting.why}"
         out.detail(f"{sighting.name}: pinned {sighting.pin.short if sighting.pin else 'nothing'}, {elected}")
         for rejection in sighting.rejected:
             out.detail(f"  {rejection.tag}: {rejection.reason}")
