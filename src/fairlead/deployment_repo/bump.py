@@ -15,7 +15,7 @@ from fairlead.deployment_repo import plain, quarantine
 from fairlead.deployment_repo.message import ImageChange, ReleaseMessage, run_name
 from fairlead.deployment_repo.pins import edit_pins, read_pins
 from fairlead.deployment_repo.quarantine import Quarantined
-from fairlead.deployment_repo.repository import Commit, Repository
+from fairlead.deployment_repo.repository import Commit, Entry, Repository
 from fairlead.errors import InvalidPins, PinChanged, PushContended
 from fairlead.images import ImageReference
 
@@ -52,7 +52,7 @@ class Bump:
 class Edit:
     """Files to change, and the commit's message."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, Entry]
     message: ReleaseMessage
 
 
@@ -134,7 +134,7 @@ def made_by(repository: Repository, environment: str, run: str) -> Bump | None:
 
 def pins_at(repository: Repository, commit: str, environment: str) -> dict[str, ImageReference]:
     """An environment's pins in a commit. Raises InvalidPins (also for a missing file) and UnsafePath."""
-    return read_pins(_images(repository, commit, environment), layout.images_file(environment))
+    return read_pins(_images(repository, commit, environment).content, layout.images_file(environment))
 
 
 def differences(current: Mapping[str, ImageReference], wanted: Mapping[str, ImageReference]) -> Iterator[ImageChange]:
@@ -197,27 +197,29 @@ def _edit(
 ) -> Edit | None:
     """The head's files with the changes that are still to be made."""
     path, head = layout.images_file(message.environment), commits[0].id
-    text = _images(repository, head, message.environment)
-    open_changes = tuple(_outstanding(message.changes, read_pins(text, path), path))
+    images = _images(repository, head, message.environment)
+    open_changes = tuple(_outstanding(message.changes, read_pins(images.content, path), path))
     if not open_changes:
         return None
-    files = {path: edit_pins(text, {change.name: change.new for change in open_changes}, path)}
+    edited = edit_pins(images.content, {change.name: change.new for change in open_changes}, path)
+    files = {path: replace(images, content=edited)}
     if culprits:
-        files[layout.QUARANTINE] = quarantine.add(repository.read(head, layout.QUARANTINE), culprits)
+        before = repository.entry(head, layout.QUARANTINE) or Entry(b"")
+        files[layout.QUARANTINE] = replace(before, content=quarantine.add(before.content, culprits))
     described = tuple(_described(change, commits) for change in open_changes)
     return Edit(files, replace(message, changes=described))
 
 
-def _images(repository: Repository, commit: str, environment: str) -> bytes:
+def _images(repository: Repository, commit: str, environment: str) -> Entry:
     path = layout.images_file(environment)
-    text = repository.read(commit, path)
-    if text is None:
+    entry = repository.entry(commit, path)
+    if entry is None:
         raise InvalidPins(
             f"{path} does not exist at {commit[:12]} of {repository.branch}",
             why=f"It holds the pins of {environment}",
             remedy=f"fairlead init writes it; or commit an empty {path}",
         )
-    return text
+    return entry
 
 
 def _outstanding(

@@ -70,8 +70,8 @@ class Commit:
 class Entry:
     """A file in a commit. mode: git's, 100644 or 100755."""
 
-    mode: str
     content: bytes
+    mode: str = "100644"
 
 
 Look = Entry | UnsafePath | None
@@ -193,18 +193,18 @@ class Repository:
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's bytes in a commit, None where there is none. Raises UnsafePath for links and submodules."""
-        entry = self.read_many([(commit, path)])[0]
+        entry = self.entry(commit, path)
         return entry.content if entry else None
 
-    def read_many(self, places: Sequence[tuple[str, str]]) -> list[Entry | None]:
-        """The files at (commit, path) places, by one process. Raises UnsafePath."""
-        looks = self.look(places)
-        if unsafe := next((look for look in looks if isinstance(look, UnsafePath)), None):
-            raise unsafe
-        return [look for look in looks if not isinstance(look, UnsafePath)]
+    def entry(self, commit: str, path: str) -> Entry | None:
+        """A file with its mode. Raises UnsafePath."""
+        look = self.look([(commit, path)])[0]
+        if isinstance(look, UnsafePath):
+            raise look
+        return look
 
     def look(self, places: Sequence[tuple[str, str]]) -> list[Look]:
-        """As `read_many`, with the error in the place of what must not be read."""
+        """The files at (commit, path) places, by one process; the error in the place of what must not be read."""
         asked = [name for commit, path in places for name in _levels(commit_id(commit), path)]
         given = self.git.run("cat-file", "--batch", "--buffer", stdin="\n".join(asked) + "\n", encoding="latin-1")
         objects = dict(zip(asked, _objects(given.stdout.encode("latin-1"), len(asked)), strict=True))
@@ -255,17 +255,13 @@ class Repository:
 
     # ---- making commits
 
-    def commit(self, parent: str, files: Mapping[str, bytes], message: str) -> str:
-        """A commit on `parent` that changes `files`; nothing refers to it until it is pushed.
+    def commit(self, parent: str, files: Mapping[str, Entry], message: str) -> str:
+        """A commit on `parent` in which `files` have these contents; nothing refers to it until it is pushed.
 
+        Read a file before changing it: reading is what refuses links and keeps the mode.
         Author, committer and signing come from git's configuration. Raises IdentityMissing, SigningFailed, UnsafePath.
         """
-        entries = self.read_many([(parent, path) for path in files])
-        modes = [entry.mode if entry else "100644" for entry in entries]
-        edits = [
-            _data(f"M {mode} inline {path}", content)
-            for mode, (path, content) in zip(modes, files.items(), strict=True)
-        ]
+        edits = [_data(f"M {entry.mode} inline {check_path(path)}", entry.content) for path, entry in files.items()]
         return self._commit(parent, edits, message, sign=self.signing)
 
     def commit_note(self, parent: str | None, commit: str, text: str, message: str) -> str:
@@ -284,25 +280,28 @@ class Repository:
     def push(self, commit: str, expected: str) -> bool:
         """Make `commit` the branch's head if that is still `expected`. False: someone else was first.
 
-        Raises RemoteDenied (also for a protected branch or a server's hook) and RemoteUnreachable.
+        `head()` knows of it after the next fetch. Raises RemoteDenied (also for a protected branch or a server's hook)
+        and RemoteUnreachable.
         """
-        return self._push(commit, expected, f"refs/heads/{self.branch}", self.tracking)
+        return self._push(commit, expected, f"refs/heads/{self.branch}")
 
     def push_notes(self, commit: str, expected: str | None) -> bool:
         """Make `commit` the head of the notes ref if that is still `expected`. False: someone else was first."""
-        return self._push(commit, expected or "", NOTES, NOTES)
+        if not self._push(commit, expected or "", NOTES):
+            return False
+        # So that it can be read at once; a fetch that was quicker is right.
+        self.git.run("update-ref", NOTES, commit, expected or "0" * len(commit), expect=(0, 128))
+        return True
 
     def notes_head(self) -> str | None:
         """The notes ref as of the last fetch."""
         found = self.git.run("rev-parse", "--verify", "--quiet", NOTES, expect=(0, 1))
         return found.stdout.strip() or None
 
-    def _push(self, commit: str, expected: str, ref: str, tracking: str) -> bool:
+    def _push(self, commit: str, expected: str, ref: str) -> bool:
         completed = self.git.talk(*push_argv(self.remote, commit_id(commit), ref, expected))
         words = completed.stdout + completed.stderr
         if completed.exit_code == 0:
-            # Only a convenience until the next fetch; a fetch that was quicker is right.
-            self.git.run("update-ref", tracking, commit, expected or "0" * len(commit), expect=(0, 128))
             return True
         if _LOST.search(words):
             return False
@@ -443,7 +442,7 @@ def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Look:
         if mode in (_LINK, _SUBMODULE):
             return _unsafe("/".join(parts[: depth + 1]), commit, "submodule" if mode == _SUBMODULE else "symbolic link")
         if last and (content := objects[names[-1]]) is not None:
-            return _checked(Entry(mode, content), path, commit)
+            return _checked(Entry(content, mode), path, commit)
     return None
 
 
