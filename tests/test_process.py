@@ -158,6 +158,29 @@ def test_children_do_not_inherit_secrets() -> None:
         del os.environ["TF_VAR_proxmox_api_token"]
 
 
+def test_interrupt_stops_programs_of_other_threads() -> None:
+    source = """
+        import threading, time
+        from fairlead import process
+        from fairlead.errors import ProgramInterrupted
+
+        started = threading.Event()
+
+        def work():
+            try:
+                process.run(["sh", "-x", "/dev/stdin"], stdin="exec sleep 60", on_line=lambda *_: started.set())
+            except ProgramInterrupted:
+                print("stopped")
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        started.wait()
+        process.interrupt()
+        thread.join()
+    """
+    assert run(python(source), timeout=30).stdout == "stopped\n"
+
+
 def _is_gone(pid: int) -> bool:
     for _ in range(100):
         try:

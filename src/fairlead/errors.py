@@ -45,6 +45,8 @@ FairleadError                     what, why, what to do, and a stable code
 │   └── MachineUnready            a machine of the lab did not come up
 ├── SiteFault                     ssh, an engine, a disk: repeating may help, nothing is rolled back (exit 1)
 ├── ReleaseFailed                 the release failed and still stands (exit 3)
+├── RunStuck                      a run that no repetition brings to an end; a person decides
+├── Superseded                    a newer release of the environment is on the branch
 ├── Busy                          another holder is named (exit 4)
 ├── Waiting                       what for and since when (exit 5)
 └── RolledBack                    the release failed and the previous one is proven again (exit 6)
@@ -379,6 +381,19 @@ class ReleaseFailed(FairleadError):
 
     code = "FL-RELEASE-FAILED"
     exit_code = 3
+
+
+class RunStuck(FairleadError):
+    """A run was taken up again and again and never came to an end, or this version cannot go on with it."""
+
+    code = "FL-RUN-STUCK"
+
+
+class Superseded(FairleadError):
+    """A newer release of the environment is on the branch, or was on its machine: this one is not deployed."""
+
+    code = "FL-SUPERSEDED"
+    retryable = True
 
 
 class Busy(FairleadError):

@@ -26,6 +26,7 @@ SHORTEST_SECRET = 4
 LONGEST_LINE = 64 * 1024
 LONGEST_OUTPUT = 64 * 1024 * 1024
 SECRET_VARIABLES = ("TF_VAR_", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "FAIRLEAD_")
+_INTERRUPTION = os.eventfd(0)
 _DRAIN = 0.2  # seconds for the last output of a program whose own children keep its pipes open
 
 Stream = Literal["stdout", "stderr"]
@@ -152,6 +153,14 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     return Completed(words, child.returncode, stdout, stderr)
 
 
+def interrupt() -> None:
+    """Stop every program that runs or will be run, as Ctrl-C does: `run` raises ProgramInterrupted in its thread.
+
+    For the main thread, which alone is told of signals, when programs are run by other threads. It cannot be undone.
+    """
+    os.eventfd_write(_INTERRUPTION, 1)
+
+
 def inherited() -> dict[str, str]:
     """This process's environment without the variables that carry secrets: a stage adds the ones its program needs."""
     return {name: value for name, value in os.environ.items() if not name.startswith(SECRET_VARIABLES)}
@@ -200,7 +209,7 @@ def _watch(
 ) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        if _pump(child, captures, deadline):
+        if _pump(child, captures, deadline, _INTERRUPTION):
             return
     except KeyboardInterrupt:
         _stop(child, captures, grace)
@@ -215,23 +224,38 @@ def _watch(
     )
 
 
-def _pump(child: "subprocess.Popen[bytes]", captures: Iterable[_Capture], deadline: float | None) -> bool:
-    """Read both streams until the program has ended. False: the deadline came first."""
+def _pump(
+    child: "subprocess.Popen[bytes]",
+    captures: Iterable[_Capture],
+    deadline: float | None,
+    interruption: int | None = None,
+) -> bool:
+    """Read both streams until the program has ended. False: the deadline came first.
+
+    interruption: a descriptor that becomes readable when `interrupt` is called.
+    """
     with selectors.DefaultSelector() as selector, _end_of(child) as ended:
-        selector.register(ended, selectors.EVENT_READ, None)
+        for descriptor in {ended, ended if interruption is None else interruption}:
+            selector.register(descriptor, selectors.EVENT_READ, None)
         for pipe, capture in zip((child.stdout, child.stderr), captures, strict=True):
             selector.register(pipe, selectors.EVENT_READ, capture)  # type: ignore[arg-type]
-        while selector.get_map():
+        while selector.get_map().keys() - {interruption}:
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
                 return child.poll() is not None
             for key, _ in selector.select(remaining):
                 if key.data is None:
+                    _refuse_interruption(key.fd, interruption)
                     deadline = time.monotonic() + _DRAIN
                 if key.data is None or not _read(key.fd, key.data):
                     selector.unregister(key.fileobj)
     child.wait()
     return True
+
+
+def _refuse_interruption(descriptor: int, interruption: int | None) -> None:
+    if descriptor == interruption:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ class Secrets:
                 yield value
 
 
-_OWN_NAMES = ("PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "TF_VAR_proxmox_api_token")
+_OWN_NAMES = ("FAIRLEAD_DATABASE_URL", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "TF_VAR_proxmox_api_token")
 _OWN_PREFIXES = ("FAIRLEAD_APPLICATION_", "FAIRLEAD_CONTROL_")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.config.directories import state_directory
-from fairlead.config.secrets import Secrets
+from fairlead.config.secrets import Secret, Secrets
 from fairlead.errors import InvalidYaml, UnreadableFile
 
 
@@ -17,12 +17,14 @@ class Variables:
     """What the process environment says to Fairlead.
 
     state: where runs, first sightings and labs are kept. docker_config: Docker's config.json, parsed, or empty.
+    database_url: the PostgreSQL database of runs in flight; None for SQLite in the state directory.
     crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
     """
 
     state: Path
     secrets: Secrets
     colour: bool
+    database_url: Secret | None = None
     crash_at: str = ""
     runner: str = ""
     docker_config_file: Path | None = None
@@ -52,8 +54,12 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         state=state_directory(values),
         secrets=Secrets(Path(directory) if directory else None, values),
         colour=not values.get("NO_COLOR") and (terminal or bool(values.get("FORCE_COLOR"))),
+        database_url=_secret(values.get("FAIRLEAD_DATABASE_URL")),
         crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
         runner=next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI") if values.get(name)), ""),
         docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
     )
 
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None
