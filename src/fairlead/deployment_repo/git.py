@@ -36,7 +36,7 @@ _SETTINGS: Mapping[str, str] = {
     # Housekeeping runs when a clone is opened, not in the middle of a release.
     "gc.auto": "0",
     "maintenance.auto": "false",
-    "fastimport.unpackLimit": "1",
+    "fastimport.unpackLimit": "100",
     "i18n.commitEncoding": "utf-8",
     "i18n.logOutputEncoding": "utf-8",
     "log.showSignature": "false",

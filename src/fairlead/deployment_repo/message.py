@@ -154,11 +154,11 @@ def run_name(run: str) -> str:
 
 
 def _titles(changes: tuple[ImageChange, ...]) -> Iterator[str]:
-    """From the most to the least that a subject can say."""
-    yield ", ".join(change.title for change in changes)
+    """What a subject can say, the best first."""
     if len({change.step for change in changes}) == 1:
         names = ", ".join(change.title.removesuffix(f" {change.step}") for change in changes)
         yield f"{names} {changes[0].step}"
+    yield ", ".join(change.title for change in changes)
 
 
 def _last(message: ReleaseMessage, verb: str) -> str:
