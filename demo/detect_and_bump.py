@@ -94,12 +94,15 @@ def session() -> str:
         prepare(place)
         lines.clear()
         show(place)
-        return "\n".join(lines).replace(place.registry, "registry.example.com")
+    text = "\n".join(line.rstrip() for printed in lines for line in printed.splitlines())
+    return text.replace(place.registry, "registry.example.com")
 
 
 def prepare(site: Site) -> None:
     """A deployment repository that pins backend 1.0.0, pushed to its remote."""
     image = site.push("1.0.0", "4be1a07c1d", "2026-03-02T09:00:00Z")
+    site.push("nightly", "8d1f3b2c90", "2026-03-05T02:00:00Z")
+    site.push("2.0.0-rc.1", "8d1f3b2c90", "2026-03-05T09:00:00Z")
     site.run("git init --quiet --bare --initial-branch main shop-deployment.git")
     site.run("git init --quiet --initial-branch main shop-deployment")
     site.run("git remote add origin ../shop-deployment.git")
@@ -119,8 +122,7 @@ def show(site: Site) -> None:
     site.push("1.1.0", "c0ffee1d2a", "2026-03-09T09:00:00Z")
     site.run("fairlead detect -e staging --explain")
     site.run("fairlead bump -e staging")
-    site.run("git show --stat --format=fuller")
-    site.run("fairlead detect -e staging")
+    site.run("git show")
     site.run("fairlead history -e staging")
 
 

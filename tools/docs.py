@@ -5,6 +5,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,9 +34,39 @@ EXIT_CODES = {
 }
 
 
+README = ROOT / "README.md"
+SESSION = re.compile(r"(?<=<!-- session: made by `make docs` -->\n).*?(?=<!-- end of session -->)", re.DOTALL)
+CHANGING = re.compile(
+    r"\b\d{8}-\d{6}-\w+"  # a run
+    r"|\w{3} \w{3} +\d+ [\d:]+ \d{4} \S+|\b\d{4}-\d\d-\d\d \d\d:\d\d\b"  # git's dates, Fairlead's
+    r"|\b[0-9a-f]{7,64}\b"  # a commit, a digest
+)
+
+
 def main() -> None:
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page())
+    written = README.read_text()
+    if masked(written_session()) != masked(session := recorded_session()):
+        README.write_text(SESSION.sub(lambda _: session, written))
+
+
+def written_session() -> str:
+    """The terminal session as the README shows it."""
+    found = SESSION.search(README.read_text())
+    return found[0] if found else ""
+
+
+def recorded_session() -> str:
+    """The terminal session as the demo records it now."""
+    from demo.detect_and_bump import session
+
+    return f"\n```console\n{session()}\n```\n\n"
+
+
+def masked(session: str) -> str:
+    """The session without what differs from one time to the next: hashes, names of runs, dates and times."""
+    return re.sub(r" {2,}", "  ", CHANGING.sub("#", session))
 
 
 def commands_page() -> str:

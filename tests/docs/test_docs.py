@@ -19,6 +19,10 @@ def test_generated_page_is_up_to_date(name: str) -> None:
     assert (REFERENCE / name).read_text() == docs.PAGES[name](), "run: make docs"
 
 
+def test_the_readmes_session_is_what_the_demo_prints() -> None:
+    assert docs.masked(docs.written_session()) == docs.masked(docs.recorded_session()), "run: make docs"
+
+
 def test_every_command_has_a_heading() -> None:
     headings = re.findall(r"^## (fairlead.*)$", (REFERENCE / "commands.md").read_text(), re.MULTILINE)
     assert headings == [" ".join(("fairlead", *words)) for words in docs.command_names()]
