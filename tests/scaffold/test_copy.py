@@ -106,6 +106,13 @@ def test_a_version_path_becomes_a_check_and_else_stays_a_comment(tmp_path: Path)
     assert '# - http: {url: "http://{vm_ip}/api/version"' in (tmp_path / "without/fairlead.yaml").read_text()
 
 
+def test_host_keys_that_somebody_vouches_for_are_written(tmp_path: Path) -> None:
+    write(tmp_path, replace(ANSWERS, host_keys=("192.0.2.20 ssh-ed25519 AAAAC3Nza",)))
+    lines = (tmp_path / layout.KNOWN_HOSTS).read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[1:] == ["192.0.2.20 ssh-ed25519 AAAAC3Nza"]
+
+
 def test_images_that_the_compose_template_lacks_are_told(tmp_path: Path) -> None:
     assert write(tmp_path, ANSWERS).unmatched_variables == ("db_image", "gateway_image")
 
@@ -198,6 +205,9 @@ def test_a_full_disk_leaves_no_half_scaffold(tmp_path: Path) -> None:
         ({"addresses": {"nowhere": "10.0.0.1"}}, "'nowhere'"),
         ({"plain_http": ("http://x",)}, "http://x"),
         ({"secrets": ("a: b",)}, "a: b"),
+        ({"version_path": "/x{app}"}, "/x{app}"),
+        ({"host_keys": ("10.0.0.1 ssh-ed25519 AAAA\nevil ssh-rsa AAAA",)}, "evil"),
+        ({"host_keys": ("@cert-authority * ssh-rsa AAAA",)}, "@cert"),
     ],
 )
 def test_an_answer_that_could_break_out_of_its_place_is_refused(answers: dict[str, object], named: str) -> None:

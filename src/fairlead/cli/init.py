@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,14 +37,31 @@ Registry = Annotated[
 ]
 Secrets = Annotated[list[str] | None, typer.Option("--secret", help="An Ansible variable that is secret.")]
 VersionPath = Annotated[
-    str, typer.Option("--version-path", help='Where the application answers {"version": TAG}: checked after a deploy.')
+    str | None,
+    typer.Option("--version-path", help='Where the application answers {"version": TAG}: checked after a deploy.'),
+]
+LabName = Annotated[
+    str | None, typer.Option("--lab", help="A lab's name: its machines, registry and the demo's images.")
 ]
 Update = Annotated[
     bool, typer.Option("--update", help="Merge newer scaffold files into a branch for review; keeps your edits.")
 ]
 
 
-def init(
+@dataclass(frozen=True)
+class _Defaults:
+    """What is not asked, because a lab knows it."""
+
+    app: str = ""
+    environments: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    registry: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    host_keys: tuple[str, ...] = ()
+    version_path: str = ""
+
+
+def init(  # noqa: PLR0913 - each is a flag of the command
     directory: Directory = Path(),
     *,
     app: App = None,
@@ -53,7 +70,8 @@ def init(
     address: Addresses = None,
     registry: Registry = None,
     secret: Secrets = None,
-    version_path: VersionPath = "",
+    version_path: VersionPath = None,
+    lab: LabName = None,
     update: Update = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -62,19 +80,50 @@ def init(
     if update:
         _update(directory, output)
         return
-    host = (registry or "").removeprefix(_PLAIN)
-    _refuse_silence({"--app": app, "--environment": environment, "--image": image})
+    known = _defaults_of(lab) if lab else _Defaults()
+    asked = _ask(
+        directory,
+        app or known.app,
+        environment or list(known.environments),
+        image or list(known.images),
+    )
     answers = _answers(
-        app or typer.prompt("The application's name", default=directory.resolve().name.lower(), err=True),
-        environment or typer.prompt("Its environments", default="staging production", err=True).split(),
-        image or _ask_images(),
-        host,
-        addresses=dict(_split(text) for text in address or []),
-        plain_http=(host,) if registry and registry.startswith(_PLAIN) else (),
+        *asked,
+        registry or known.registry,
+        addresses=_addresses(known.addresses, address or [], asked[1]),
+        host_keys=known.host_keys,
         secrets=tuple(secret or ("postgres_password",)),
-        version_path=version_path,
+        version_path=known.version_path if version_path is None else version_path,
     )
     _write(directory, answers, output)
+
+
+def _defaults_of(lab: str) -> _Defaults:
+    """A lab's machines and registry, and the demo's images. Raises LabMissing."""
+    from fairlead.lab.demo import APPLICATION, COMPONENTS  # noqa: PLC0415
+    from fairlead.lab.site import Lab  # noqa: PLC0415
+
+    site = Lab(lab, options.variables().state).site()
+    variables = {"backend": "app_image"}
+    return _Defaults(
+        app=APPLICATION,
+        environments=tuple(site.machines),
+        images=tuple(f"{variables.get(name, f'{name}_image')}={APPLICATION}/{name}" for name in COMPONENTS),
+        registry=f"{_PLAIN}{site.registry}",
+        addresses={name: machine.address for name, machine in site.machines.items()},
+        host_keys=tuple(machine.known_hosts_line.strip() for machine in site.machines.values()),
+        version_path="/api/version",
+    )
+
+
+def _ask(directory: Path, app: str, environments: list[str], images: list[str]) -> tuple[str, list[str], list[str]]:
+    """Ask for what is not given."""
+    _refuse_silence({"--app": app, "--environment": environments, "--image": images})
+    return (
+        app or typer.prompt("The application's name", default=directory.resolve().name.lower(), err=True),
+        environments or typer.prompt("Its environments", default="staging production", err=True).split(),
+        images or _ask_images(),
+    )
 
 
 def _refuse_silence(needed: Mapping[str, object]) -> None:
@@ -95,6 +144,11 @@ def _ask_images() -> list[str]:
     return images
 
 
+def _addresses(known: Mapping[str, str], given: list[str], environments: list[str]) -> dict[str, str]:
+    """Of the lab's machines only those that are asked for; of what a person gave, all."""
+    return {**{name: known[name] for name in environments if name in known}, **dict(_split(text) for text in given)}
+
+
 def _split(text: str) -> tuple[str, str]:
     environment, equals, address = text.partition("=")
     if not equals:
@@ -103,10 +157,13 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _answers(app: str, environments: list[str], images: list[str], registry: str, **others: Any) -> "Answers":
+    """registry: for images without one; with http:// before it, it has no TLS."""
     from fairlead.scaffold.answers import Answers, ImageAnswer  # noqa: PLC0415 - `--help` does not pay for it
 
-    parsed = tuple(ImageAnswer.parse(text, registry) for text in images)
-    return Answers(app, tuple(environments), parsed, **others)
+    host = registry.removeprefix(_PLAIN)
+    plain_http = (host,) if host != registry else ()
+    parsed = tuple(ImageAnswer.parse(text, host) for text in images)
+    return Answers(app, tuple(environments), parsed, plain_http=plain_http, **others)
 
 
 def _write(directory: Path, answers: "Answers", output: Output) -> None:

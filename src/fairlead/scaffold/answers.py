@@ -1,21 +1,20 @@
 """What a person tells `fairlead init`. Every value is checked by grammar, so that none can break out of its place."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from fairlead.config.addresses import machine_address
 from fairlead.config.values import ENVIRONMENT, NAME
-from fairlead.errors import InvalidAnswer, InvalidReference
+from fairlead.errors import InvalidAnswer, InvalidReference, InvalidSetting
 from fairlead.images import ImageReference, is_registry
 
 APP = r"[a-z][a-z0-9-]{1,40}"
 # Ansible's own groups, the one host of every inventory, and what YAML reads as something else than text.
 RESERVED = ("all", "ungrouped", "app", "true", "false", "null", "yes", "no", "on", "off")
-_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST_NAME = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*", re.ASCII)
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
+_HOST_KEY = re.compile(r"[A-Za-z0-9.:\[\]-]+ (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*", re.ASCII)
 _VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(\.(\d+))?", re.ASCII)
 
 
@@ -67,7 +66,8 @@ class Answers:
     environments: the first follows the images, each other one follows the one before it. images: Ansible variable to
     image. addresses: environment to the machine's address; where one is missing, OpenTofu makes the machines.
     plain_http: registries without TLS. secrets: Ansible variables that are secret. version_path: where the application
-    answers `{"version": TAG}` with the tag of the first image; empty where it does not.
+    answers `{"version": TAG}` with the tag of the first image; empty where it does not. host_keys: `ADDRESS TYPE KEY`,
+    lines of known_hosts that a person or a lab vouches for.
     """
 
     app: str
@@ -77,15 +77,17 @@ class Answers:
     plain_http: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ("postgres_password",)
     version_path: str = ""
+    host_keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _each_matches("app", (self.app,), re.compile(APP).fullmatch, "shop")
         _each_matches("environment", self.environments, re.compile(ENVIRONMENT).fullmatch, "staging")
         _each_matches("image", [image.name for image in self.images], re.compile(NAME).fullmatch, "app_image")
         _each_matches("secret", self.secrets, re.compile(NAME).fullmatch, "postgres_password")
-        _each_matches("address", self.addresses.values(), is_address, "staging=192.0.2.10")
+        _each_matches("address", self.addresses.values(), _is_address, "staging=192.0.2.10")
         _each_matches("registry", self.plain_http, is_registry, "registry.example.com:5000")
         _each_matches("version-path", filter(None, [self.version_path]), _URL_PATH.fullmatch, "/api/version")
+        _each_matches("host-key", self.host_keys, _HOST_KEY.fullmatch, "'192.0.2.10 ssh-ed25519 AAAA…'")
         for name in set(self.environments) & set(RESERVED):
             raise _invalid("environment", name, "means something else to Ansible or in YAML", "staging")
         for name in set(self.addresses) - set(self.environments):
@@ -107,15 +109,15 @@ class Answers:
             plain_http=tuple(record["plain_http"]),
             secrets=tuple(record["secrets"]),
             version_path=str(record["version_path"]),
+            host_keys=tuple(record["host_keys"]),
         )
 
 
-def is_address(text: str) -> bool:
-    """Whether the text is an IP address or a host name."""
+def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None
+        machine_address(text, "--address")
+    except InvalidSetting:
+        return False
     return True
 
 

@@ -112,6 +112,7 @@ def _blocks(answers: Answers) -> dict[str, list[str]]:
         "provision": _provision(answers),
         "version": _version_check(answers),
         "secrets": [f"application: [{', '.join(answers.secrets)}]"],
+        "hostkeys": list(answers.host_keys),
         "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
     }
 
