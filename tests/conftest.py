@@ -1,3 +1,3 @@
 """Fixtures for every test folder."""
 
-pytest_plugins = ["tests.fixtures.lab", "tests.fixtures.registry"]
+pytest_plugins = ["tests.fixtures.lab", "tests.fixtures.registry", "tests.fixtures.shop"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli.detect import changes_document
 from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption, open_scope, output
 
 if TYPE_CHECKING:
@@ -31,12 +32,23 @@ def history(
 
 
 def _row(release: "Release") -> tuple[str, ...]:
-    proven = f"✔ {release.proof.time:%Y-%m-%d %H:%M}" if release.proof else "-"
+    proven = f"✔ {release.proof.finished:%Y-%m-%d %H:%M}" if release.proof else "-"
     return release.commit[:9], f"{release.time:%Y-%m-%d %H:%M}", release.author, proven, release.subject
 
 
 def _as_json(release: "Release") -> dict[str, Any]:
-    return release.as_json()
+    return {
+        "commit": release.commit,
+        "fence": release.fence,
+        "time": release.time,
+        "author": release.author,
+        "subject": release.subject,
+        "kind": release.kind.value if release.kind else None,
+        "images": {name: str(pin) for name, pin in release.images.items()},
+        "changes": changes_document(release.changes),
+        "revisions": release.revisions,
+        "proof": release.proof.model_dump(mode="json") if release.proof else None,
+    }
 
 
 def schema() -> None:

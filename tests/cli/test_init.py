@@ -1,0 +1,121 @@
+"""`fairlead init` from the command line: flags, questions on a terminal, and what it prints."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairlead.config import layout
+from fairlead.config.load import read_configuration
+from fairlead.config.models import StaticProvision
+from fairlead.lab.site import Lab, Site
+
+FLAGS = ["--app", "shop", "-e", "staging", "-e", "production", "--image", "app_image=registry.example.com/shop/backend"]
+FAIRLEAD = [sys.executable, "-m", "fairlead"]
+
+
+def fairlead(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*FAIRLEAD, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_flags_write_a_repository_and_say_what_comes_next(tmp_path: Path) -> None:
+    done = fairlead("init", tmp_path / "deploy", *FLAGS, "--address", "staging=192.0.2.10", "--json")
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["directory"] == str(tmp_path / "deploy")
+    assert "fairlead.yaml" in told["paths"]
+    assert told["unmatched_variables"] == ["db_image", "gateway_image"]
+    assert "git push origin main fairlead-scaffold" in done.stderr
+    assert "To undo: " in done.stderr
+    assert list(read_configuration(tmp_path / "deploy").environments) == ["staging", "production"]
+
+
+def test_a_second_init_changes_nothing_and_ends_with_2(tmp_path: Path) -> None:
+    fairlead("init", tmp_path, *FLAGS)
+    done = fairlead("init", tmp_path, *FLAGS, "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "FL-SCAFFOLD-EXISTS"
+
+
+def test_missing_flags_are_named_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    done = fairlead("init", tmp_path, "--app", "shop")
+    assert done.returncode == 2
+    assert "fairlead init needs --environment, --image" in done.stderr
+    assert "→ fairlead init --app shop" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_registry_without_tls_completes_short_names(tmp_path: Path) -> None:
+    words = [
+        "--app",
+        "shop",
+        "-e",
+        "staging",
+        "--image",
+        "app_image=shop/backend",
+        "--registry",
+        "http://10.0.0.1:5000",
+    ]
+    assert fairlead("init", tmp_path, *words).returncode == 0
+    configuration = read_configuration(tmp_path)
+    assert configuration.images["app_image"].repository == "10.0.0.1:5000/shop/backend"
+    assert configuration.registries["10.0.0.1:5000"].plain_http
+
+
+def test_an_address_without_its_environment_is_refused(tmp_path: Path) -> None:
+    done = fairlead("init", tmp_path, *FLAGS, "--address", "192.0.2.10")
+    assert done.returncode == 2
+    assert "--address staging=192.0.2.10" in done.stderr
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    with subprocess.Popen([*FAIRLEAD, "init", tmp_path / "shop"], stdin=end, stderr=end, stdout=end) as child:
+        os.close(end)
+        os.write(terminal, b"\nlive\napp_image=registry.example.com/shop/backend\n\n")
+        while _read(terminal):
+            pass
+    os.close(terminal)
+    assert child.returncode == 0
+    assert list(read_configuration(tmp_path / "shop").environments) == ["live"]
+    assert read_configuration(tmp_path / "shop").app == "shop"
+
+
+def _read(terminal: int) -> bytes:
+    """What the program prints; nothing once it has ended (Linux says EIO)."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_an_update_with_nothing_new_says_so(tmp_path: Path) -> None:
+    fairlead("init", tmp_path, *FLAGS)
+    for words in (["add", "--all"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "Begin"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    done = fairlead("init", tmp_path, "--update", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["branch"] is None
+
+
+@pytest.mark.lab
+def test_a_lab_answers_all_questions(tmp_path: Path, session_lab: Lab, lab_site: Site) -> None:
+    done = subprocess.run(
+        [*FAIRLEAD, "init", tmp_path, "--lab", session_lab.name, "-e", "staging"],
+        env={**os.environ, "FAIRLEAD_STATE_DIR": str(session_lab.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "edit it to the services" not in done.stderr
+    configuration = read_configuration(tmp_path)
+    assert isinstance(configuration.provision, StaticProvision)
+    assert configuration.provision.addresses == {"staging": lab_site.machines["staging"].address}
+    assert configuration.images["app_image"].repository == f"{lab_site.registry}/shop/backend"
+    assert lab_site.machines["staging"].known_hosts_line in (tmp_path / layout.KNOWN_HOSTS).read_text()
