@@ -1,6 +1,7 @@
 """An engine of our own beside the one that everybody uses: another socket, other directories, no bridge."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,20 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[tuple[OwnEngine, Docker]]:
-    host = f"unix://{tmp_path}/docker.sock"
+def place() -> Iterator[Path]:
+    """A directory with a short name: the path of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="fl") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def own(place: Path) -> Iterator[tuple[OwnEngine, Docker]]:
+    host = f"unix://{place}/docker.sock"
     options = (
-        "--host", host, "--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "exec"),
-        "--pidfile", str(tmp_path / "own.pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false",
+        "--host", host, "--data-root", str(place / "data"), "--exec-root", str(place / "exec"),
+        "--pidfile", str(place / "own.pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false",
     )  # fmt: skip
-    found = OwnEngine(tmp_path / "engine", options=options)
+    found = OwnEngine(place / "engine", options=options)
     yield found, Docker(host)
     with contextlib.suppress(Exception):
         found.stop()

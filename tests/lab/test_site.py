@@ -1,6 +1,7 @@
 """The lab on the real engine: real containers, systemd, cloud-init, sshd, a real registry."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tests.fixtures.lab import PREFIX, session_process
 
 pytestmark = pytest.mark.lab
 
+OWN = f"own-{os.getpid()}"  # each worker of pytest-xdist has one
+
 # Brings a lab up and dies, as by a power cut, when the given phase begins.
 DIES_IN_THE_MIDDLE = """
 import os, signal, sys
@@ -40,14 +43,14 @@ Lab(sys.argv[1], Path(sys.argv[2]), progress=Progress(die, die)).up(("staging",)
 @pytest.fixture
 def own_lab(tmp_path: Path, lab_site: Site) -> Iterator[Lab]:
     """A second lab beside the session's, down at the end. (The session's is up, so the images are there.)"""
-    lab = Lab(f"own-{session_process()}", tmp_path)
+    lab = Lab(OWN, tmp_path)
     yield lab
     lab.down()
 
 
 def objects(docker: Docker) -> dict[str, list[str]]:
-    """All labelled objects of all labs but other test sessions' and people's."""
-    mine = (f"fairlead.own-{session_process()}", f"fairlead.{PREFIX}{session_process()}")
+    """All labelled objects of this session's two labs; other sessions and people come and go meanwhile."""
+    mine = (f"fairlead.{OWN}", f"fairlead.{PREFIX}{session_process()}")
     found = {kind: docker.run(*engine.labelled(kind)).stdout.split() for kind in engine.KINDS}
     return {kind: sorted(name for name in names if name.startswith(mine)) for kind, names in found.items()}
 
@@ -95,7 +98,7 @@ def test_status_tells_addresses_health_and_memory(lab_site: Site, session_lab: L
         (name, machine.address) for name, machine in lab_site.machines.items()
     ]
     assert all(part.memory and part.memory > 2**20 for part in status.machines)
-    assert status.repositories == {"deployment": lab_site.repository("deployment")}
+    assert status.repositories["deployment"] == lab_site.repository("deployment")
     assert json.loads(json.dumps(status.as_document()))["healthy"] is True
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fairlead import process
-from fairlead.errors import MachineUnready, ProgramError
+from fairlead.errors import MachineUnready
 from fairlead.lab import addresses
 from fairlead.lab.containers import Container, names_of
 from fairlead.lab.engine import Docker, labels
@@ -166,16 +166,21 @@ def up(docker: Docker, plan: MachinePlan) -> Machine:
 
 
 def ready(docker: Docker, container: str, address: str) -> bool:
-    """Whether sshd greets and the machine's own Docker engine answers."""
-    return answers(address, SSH_PORT, b"SSH-") and _engine_answers(docker, container)
+    """Whether sshd greets, the boot is over (cloud-init too), and the machine's own Docker engine answers."""
+    return answers(address, SSH_PORT, b"SSH-") and _booted(docker, container) and _engine_answers(docker, container)
+
+
+def _booted(docker: Docker, container: str) -> bool:
+    """systemctl(1), is-system-running: `degraded` is a boot that ended with a unit that failed."""
+    return _say_inside(docker, container, "systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
 
 
 def _engine_answers(docker: Docker, container: str) -> bool:
-    asked = ("exec", container, "docker", "version", "--format", "{{.Server.Version}}")
-    try:
-        return docker.run(*asked, timeout=30, expect=range(256)).exit_code == 0
-    except ProgramError:
-        return False
+    return _say_inside(docker, container, "docker", "version", "--format", "{{.Server.Version}}").exit_code == 0
+
+
+def _say_inside(docker: Docker, container: str, *command: str) -> process.Completed:
+    return docker.run("exec", container, *command, timeout=60, expect=range(256))
 
 
 def read(docker: Docker, plan: MachinePlan) -> Machine:
