@@ -4,6 +4,7 @@ Everything is in a temporary directory and gone at the end. What is printed afte
 """
 
 import contextlib
+import json
 import os
 import shlex
 import socket
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from demo.oci_layout import write_layout
 
@@ -45,19 +47,26 @@ class Site:
     def run(self, command: str) -> None:
         """Show a command, run it without a shell, show what it prints."""
         self.say(f"$ {command}")
-        done = subprocess.run(
-            shlex.split(command),
-            cwd=self.repository if self.repository.exists() else self.directory,
-            env=self._variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = self._run(command, stderr=subprocess.STDOUT)
         if printed := done.stdout.rstrip():
             self.say(printed)
         if done.returncode != 0:
             raise SystemExit(f"demo: {command} ended with exit code {done.returncode}")
+
+    def document(self, command: str) -> Any:
+        """What a command prints on stdout with --json; not shown."""
+        return json.loads(self._run(f"{command} --json", stderr=subprocess.DEVNULL).stdout)
+
+    def _run(self, command: str, *, stderr: int) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            shlex.split(command),
+            cwd=self._here(),
+            env=self._variables(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            check=False,
+        )
 
     def push(self, version: str, revision: str, created: str) -> str:
         """Push the application's image as its CI would. Returns `repository:tag@digest`."""
@@ -82,20 +91,41 @@ def main() -> None:
     started = time.monotonic()
     with site(lambda line: print(line, flush=True)) as place:  # noqa: T201
         prepare(place)
+        push_new(place)
         show(place)
         place.say(NEXT.format(directory=place.directory))
     sys.stderr.write(f"demo: {time.monotonic() - started:.1f} s\n")
 
 
-def session() -> str:
-    """What the terminal shows of the part that matters, with the registry's address as a real one's."""
+@dataclass(frozen=True)
+class Recording:
+    """session: what the terminal shows of the part that matters. documents: what `--json` prints, by command."""
+
+    session: str
+    documents: dict[str, Any]
+
+
+DOCUMENTED = (
+    "fairlead detect -e staging --explain",
+    "fairlead bump -e staging",
+    "fairlead history -e staging --limit 1",
+)
+
+
+def record() -> Recording:
+    """The demo's part that matters, for the documentation, with the registry's address as a real one's."""
     lines: list[str] = []
     with site(lines.append) as place:
         prepare(place)
         lines.clear()
+        push_new(place)
+        detection = place.document(DOCUMENTED[0])
         show(place)
-    text = "\n".join(line.rstrip() for printed in lines for line in printed.splitlines())
-    return text.replace(place.registry, "registry.example.com")
+        session = "\n".join(line.rstrip() for printed in lines for line in printed.splitlines())
+        push_newer(place)
+        documents = [detection, *map(place.document, DOCUMENTED[1:])]
+        told = json.dumps({"session": session, "documents": dict(zip(DOCUMENTED, documents, strict=True))})
+    return Recording(**json.loads(told.replace(place.registry, "registry.example.com")))
 
 
 def prepare(site: Site) -> None:
@@ -117,9 +147,18 @@ def prepare(site: Site) -> None:
     site.run("git push --quiet origin HEAD")
 
 
-def show(site: Site) -> None:
-    """A new image is pushed, and becomes a commit."""
+def push_new(site: Site) -> None:
+    """The image that detect is to find."""
     site.push("1.1.0", "c0ffee1d2a", "2026-03-09T09:00:00Z")
+
+
+def push_newer(site: Site) -> None:
+    """One more, for whoever wants to bump twice."""
+    site.push("1.1.1", "c0ffee2e3b", "2026-03-10T09:00:00Z")
+
+
+def show(site: Site) -> None:
+    """The new image becomes a commit."""
     site.run("fairlead detect -e staging --explain")
     site.run("fairlead bump -e staging")
     site.run("git show")

@@ -3,6 +3,7 @@
 `make docs` writes them and the README's terminal session; tests/docs compares them with what this module says.
 """
 
+import functools
 import inspect
 import json
 import re
@@ -11,13 +12,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from fairlead import errors
 from fairlead.config.load import configuration_schema
 from fairlead.errors import FairleadError
+
+if TYPE_CHECKING:
+    from demo.detect_and_bump import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -35,6 +39,7 @@ EXIT_CODES = {
 
 
 README = ROOT / "README.md"
+JSON_PAGE = REFERENCE / "json.md"
 SESSION = re.compile(r"(?<=<!-- session: made by `make docs` -->\n).*?(?=<!-- end of session -->)", re.DOTALL)
 CHANGING = re.compile(
     r"\b\d{8}-\d{6}-\w+"  # a run
@@ -46,9 +51,18 @@ CHANGING = re.compile(
 def main() -> None:
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page())
-    written = README.read_text()
-    if masked(written_session()) != masked(session := recorded_session()):
-        README.write_text(SESSION.sub(lambda _: session, written))
+    if masked(written_session()) != masked(recorded_session()):
+        README.write_text(SESSION.sub(lambda _: recorded_session(), README.read_text()))
+    if shapes(JSON_PAGE.read_text() if JSON_PAGE.exists() else "") != shapes(json_page()):
+        JSON_PAGE.write_text(json_page())
+
+
+@functools.cache
+def recorded() -> "Recording":
+    """The demo, run once for all pages that show what commands print."""
+    from demo.detect_and_bump import record
+
+    return record()
 
 
 def written_session() -> str:
@@ -59,9 +73,37 @@ def written_session() -> str:
 
 def recorded_session() -> str:
     """The terminal session as the demo records it now."""
-    from demo.detect_and_bump import session
+    return f"\n```console\n{recorded().session}\n```\n\n"
 
-    return f"\n```console\n{session()}\n```\n\n"
+
+def json_page() -> str:
+    """What `--json` prints, by example, and what an error is."""
+    lines = [
+        _heading("JSON documents", "`make demo`"),
+        "With `--json` a command prints exactly one document on stdout, and everything for people on stderr. `version` "
+        "is raised when a key changes its meaning or goes; new keys may come at any time.",
+    ]
+    for command, document in recorded().documents.items():
+        lines += [f"## `{command} --json`", _json(document)]
+    error = errors.RegistryUnreachable("registry.example.com does not answer", why="connection refused", remedy="…")
+    problem = {"error": error.as_problem(), "exit_code": error.exit_code}
+    lines += ["## Any command that fails", "`error` is a problem document (RFC 9457).", _json(problem)]
+    return _page(lines)
+
+
+def shapes(page: str) -> list[object]:
+    """The keys of each JSON block of a page, all the way down; values differ from one time to the next."""
+    return [_shape(json.loads(block)) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
+
+
+def _shape(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _shape(part) for key, part in value.items()}
+    return [_shape(part) for part in value[:1]] if isinstance(value, list) else None
+
+
+def _json(document: object) -> str:
+    return f"```json\n{json.dumps(document, indent=2, ensure_ascii=False)}\n```"
 
 
 def masked(session: str) -> str:

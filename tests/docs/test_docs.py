@@ -19,8 +19,14 @@ def test_generated_page_is_up_to_date(name: str) -> None:
     assert (REFERENCE / name).read_text() == docs.PAGES[name](), "run: make docs"
 
 
+@pytest.mark.xdist_group("demo")
 def test_the_readmes_session_is_what_the_demo_prints() -> None:
     assert docs.masked(docs.written_session()) == docs.masked(docs.recorded_session()), "run: make docs"
+
+
+@pytest.mark.xdist_group("demo")
+def test_the_json_page_has_the_keys_that_commands_print() -> None:
+    assert docs.shapes(docs.JSON_PAGE.read_text()) == docs.shapes(docs.json_page()), "run: make docs"
 
 
 def test_every_command_has_a_heading() -> None:
