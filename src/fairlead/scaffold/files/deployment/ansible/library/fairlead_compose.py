@@ -1246,6 +1246,7 @@ def seen(engine: Engine, container: Container) -> dict[str, Any]:
         "digests": digests,
         "status": container.status,
         "health": container.health,
+        "restarts": container.restarts,
     }
 
 
