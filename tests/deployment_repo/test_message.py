@@ -15,7 +15,7 @@ CHANGE = ImageChange("app_image", OLD, NEW, "semver >=1.0 <3", "https://github.c
 
 
 def message(*changes: ImageChange, **more: str) -> ReleaseMessage:
-    return ReleaseMessage("staging", "run-88", changes or (CHANGE,), **more)  # type: ignore[arg-type]
+    return ReleaseMessage("staging", "run-88", changes or (CHANGE,), **more)
 
 
 def trailers(text: str) -> list[str]:

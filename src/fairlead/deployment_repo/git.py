@@ -35,8 +35,9 @@ _SETTINGS: Mapping[str, str] = {
     "push.followTags": "false",
     # Housekeeping runs when a clone is opened, not in the middle of a release.
     "gc.auto": "0",
+    "gc.autoDetach": "false",
     "maintenance.auto": "false",
-    "fastimport.unpackLimit": "100",
+    "fastimport.unpackLimit": "1",
     "i18n.commitEncoding": "utf-8",
     "i18n.logOutputEncoding": "utf-8",
     "log.showSignature": "false",
