@@ -92,6 +92,7 @@ class _Bound:
         return mine <= other if self.inclusive else mine < other
 
 
+_WORD = re.compile(r"(?:[<>=^~]+\s*)?[^\s,]+", re.ASCII)
 _COMPARATOR = re.compile(
     rf"(?P<operator>\^|~>?|>=|<=|>|<|=)?\s*v?(?P<major>{_NUMBER}|[xX*])"
     rf"(?:\.(?P<minor>{_NUMBER}|[xX*])(?:\.(?P<patch>{_NUMBER}|[xX*]))?)?(?:-(?P<pre>{_PRERELEASE}))?",
@@ -137,24 +138,15 @@ def _admits(bounds: tuple[_Bound, ...], version: Version, prereleases: bool) -> 
 
 
 def _bounds(alternative: str) -> Iterator[_Bound]:
-    """The bounds of one alternative, `>=1.0 <3` or `>=1.0, <3`."""
-    position, text = 0, alternative.strip()
-    if not text:
+    """The bounds of one alternative, `>=1.0 <3` or `>= 1.0, < 3`."""
+    words = _WORD.findall(alternative)
+    if not words:
         raise ValueError("a version range is empty; write * for any version")
-    while position < len(text):
-        match = _COMPARATOR.match(text, position)
-        if match is None or not _ends(text, match.end()):
-            raise ValueError(
-                f"{text[position:].split()[0]!r} is no version comparator; write ^1.4, ~1.4.2, >=1.0 <3, 26.x or *"
-            )
+    for word in words:
+        match = _COMPARATOR.fullmatch(word)
+        if match is None:
+            raise ValueError(f"{word!r} is no version comparator; write ^1.4, ~1.4.2, >=1.0 <3, 26.x or *")
         yield from _comparator(match)
-        position = match.end()
-        while position < len(text) and text[position] in " ,":
-            position += 1
-
-
-def _ends(text: str, position: int) -> bool:
-    return position == len(text) or text[position] in " ,"
 
 
 def _comparator(match: re.Match[str]) -> Iterator[_Bound]:
@@ -321,10 +313,11 @@ def _check_parts(names: tuple[str, ...]) -> None:
     if not ranks or ranks[0] != 0:
         raise ValueError("a calendar format begins with the year: YYYY, YY or 0Y")
     for before, after in pairwise(ranks):
-        if before >= after:
-            raise ValueError(
-                f"a calendar format goes from great to small: {_RANKS[after]} cannot follow {_RANKS[before]}"
-            )
+        if before == after:
+            raise ValueError(f"a calendar format names {_RANKS[after]} twice")
+        if before > after:
+            order = f"{_RANKS[after]} cannot follow {_RANKS[before]}"
+            raise ValueError(f"a calendar format goes from great to small: {order}")
     if 2 in ranks and not {"MM", "0M"} & set(names):
         raise ValueError("a calendar format with a day needs the month: MM or 0M")
 
