@@ -30,6 +30,7 @@ PROGRAMS = {
     "docker-registry": "docker-registry",
     "skopeo": "skopeo",
     "mmdebstrap": "mmdebstrap",
+    "openssl": "openssl",
 }
 ENGINE = ("docker.io", "docker-cli")  # only where no engine answers; the client is its own package since Debian 13
 UNASKED_SERVICES = ("docker-registry",)  # Debian starts it on port 5000; Fairlead only wants the program
