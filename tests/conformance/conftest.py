@@ -1,0 +1,29 @@
+"""The fields that deployers are tested on."""
+
+from pathlib import Path
+
+import pytest
+
+from fairlead.lab.site import Lab, Site
+from tests.conformance.fields import AnsibleField, FakeField, Field, Images, push_images
+
+
+@pytest.fixture(scope="session")
+def lab_images(lab_site: Site, session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """Images for the lab's machines, in its registry."""
+    return push_images(session_lab, tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def ansible_field(lab_site: Site, lab_images: Images, tmp_path: Path) -> AnsibleField:
+    """The built-in deployer and the lab's machine of staging."""
+    return AnsibleField(tmp_path, lab_site, lab_images)
+
+
+@pytest.fixture(params=["fake", pytest.param("ansible", marks=pytest.mark.lab)])
+def field(request: pytest.FixtureRequest, tmp_path: Path) -> Field:
+    """Every deployer, one after the other."""
+    if request.param == "fake":
+        return FakeField(tmp_path)
+    made: AnsibleField = request.getfixturevalue("ansible_field")
+    return made
