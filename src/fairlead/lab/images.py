@@ -101,6 +101,14 @@ class Images:
         """The names of all images that labs made or pulled under their own name."""
         return self.docker.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{PREFIX}/*").stdout.split()
 
+    def remove(self) -> list[str]:
+        """Remove the cached images; those that a container uses stay. Returns the names of the removed ones."""
+        cached = self.cached()
+        if cached:
+            self.docker.run("rmi", *cached, expect=(0, 1))
+        left = set(self.cached())
+        return [name for name in cached if name not in left]
+
     def _present(self, tag: str, phase: str, make: Callable[[], object]) -> str:
         if not self.docker.has_image(tag):
             with self.progress.phase(phase):

@@ -244,9 +244,8 @@ class Lab:
     def down(self, *, stop_engine: bool = False, remove_images: bool = False) -> Removed:
         """Remove what carries this lab's label, and its directory. Repeating it is harmless.
 
-        remove_images: also the cached images, which all labs share.
-
-        stop_engine: also stop the engine, if Fairlead started it. Raises Busy while another lab needs that engine.
+        remove_images: also the cached images that no other lab uses now. stop_engine: also stop the engine, if
+        Fairlead started it. Raises Busy while another lab needs that engine.
         """
         with self.alone():
             objects = self._remove_objects(remove_images) if self.docker.answers() else {}
@@ -259,10 +258,7 @@ class Lab:
             if names := self.existing.of_kind(kind):
                 self.docker.run(*engine.removal(kind, names))
                 removed[kind] = names
-        if remove_images and (cached := self.images.cached()):
-            self.docker.run("rmi", *cached)
-            removed["image"] = cached
-        return removed
+        return removed | ({"image": images} if remove_images and (images := self.images.remove()) else {})
 
     def _stop_engine(self) -> bool:
         others = self.docker.run(*engine.labelled("network")).stdout.split() if self.docker.answers() else []
