@@ -18,6 +18,7 @@ from fairlead.images import ImageReference
 from fairlead.process import Mask
 
 _GOOD = (Outcome.DEPLOYED, Outcome.UNCHANGED)
+_FREE_TEXT = ("message", "reason", "log", "restored", "differences", "health_output")
 _HEALTH_CHECKS = ("uri", "ansible.builtin.uri")
 
 
@@ -39,19 +40,22 @@ class TaskResult:
 
 
 def read_results(text: str, mask: Mask) -> list[TaskResult]:
-    """Every complete line; a line that was cut short by a kill is left out. Secrets in its texts are masked."""
-    return [
-        TaskResult(**_masked(json.loads(line), mask)) for line in text.splitlines(keepends=True) if line.endswith("\n")
-    ]
+    """Every complete line; a line that was cut short by a kill is left out. Secrets in free text are masked."""
+    lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+    return [TaskResult(**_masked(line, mask)) for line in lines]
 
 
-def _masked(value: Any, mask: Mask) -> Any:
-    """The same value with every text masked; keys are names, and stay."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, Mapping):
-        return {key: _masked(item, mask) for key, item in value.items()}
-    return [_masked(item, mask) for item in value] if isinstance(value, list) else value
+def _masked(line: Any, mask: Mask) -> Any:
+    """The same result with every free text masked. Names and words of the contract stay: a secret may equal one."""
+    if isinstance(line, Mapping):
+        return {
+            key: _mask_all(value, mask) if key in _FREE_TEXT else _masked(value, mask) for key, value in line.items()
+        }
+    return [_masked(item, mask) for item in line] if isinstance(line, list) else line
+
+
+def _mask_all(text: Any, mask: Mask) -> Any:
+    return [mask(str(line)) for line in text] if isinstance(text, list) else mask(str(text))
 
 
 def deploy_result(results: Sequence[TaskResult], exit_code: int, machine: str, complaint: str) -> DeployResult:
