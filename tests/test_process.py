@@ -160,7 +160,7 @@ def test_children_do_not_inherit_secrets() -> None:
 
 def test_interrupt_stops_programs_of_other_threads() -> None:
     source = """
-        import threading, time
+        import sys, threading
         from fairlead import process
         from fairlead.errors import ProgramInterrupted
 
@@ -168,7 +168,8 @@ def test_interrupt_stops_programs_of_other_threads() -> None:
 
         def work():
             try:
-                process.run(["sh", "-x", "/dev/stdin"], stdin="exec sleep 60", on_line=lambda *_: started.set())
+                long = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
+                process.run(long, on_line=lambda *_: started.set())
             except ProgramInterrupted:
                 print("stopped")
 

@@ -1,0 +1,79 @@
+"""The steps of a run: each is one stage, its result recorded by DBOS, its time in the run's log.
+
+An error of ours is a result too ("how this run ended"), so that nothing but JSON is recorded. Told to stop, a step
+records nothing: it is taken up again.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbos import DBOS
+
+from fairlead.errors import FairleadError, ProgramInterrupted
+from fairlead.pipeline.crash import crash
+from fairlead.pipeline.faults import end_of, written
+from fairlead.pipeline.log import RunLog, State
+from fairlead.pipeline.stages import Request, Said, Stages
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Takes the steps of runs of one environment.
+
+    log_of: a run's log. mask: takes secrets out of what is recorded. crash_at: see `crash`. busy: held while a stage
+    works.
+    """
+
+    stages: Stages
+    log_of: Callable[[str], RunLog]
+    mask: Callable[[str], str]
+    crash_at: str = ""
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def bump(self, request: Request) -> Said:
+        """The release's commit."""
+        return self._take(request["run"], "bump", self.stages.bump, request)
+
+    def provision(self, run: str, prefix: str, commit: str) -> Said:
+        """The machine. prefix: "" or "rollback-"."""
+        return self._take(run, f"{prefix}provision", self.stages.provision, commit)
+
+    def deploy(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:
+        """The release on the machine."""
+        return self._take(run, f"{prefix}deploy", self.stages.deploy, commit, vm_ip, run)
+
+    def verify(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:
+        """The checks."""
+        return self._take(run, f"{prefix}verify", self.stages.verify, commit, vm_ip)
+
+    def prove(self, run: str, prefix: str, commit: str, verified: Said) -> Said:
+        """The proof."""
+        return self._take(run, f"{prefix}prove", self.stages.prove, commit, run, verified)
+
+    def roll_back(self, run: str, commit: str, reason: str) -> Said:
+        """The commit that pins the last proven release."""
+        return self._take(run, "rollback-commit", self.stages.roll_back, commit, run, reason)
+
+    def _take(self, run: str, name: str, stage: Callable[..., Said], *arguments: Any) -> Said:
+        said: Said = DBOS.run_step({"name": name}, self._act, run, name, stage, arguments)
+        crash(self.crash_at, f"{name}:after")
+        return said
+
+    def _act(self, run: str, name: str, stage: Callable[..., Said], arguments: tuple[Any, ...]) -> Said:
+        log, began = self.log_of(run), time.monotonic()
+        crash(self.crash_at, f"{name}:before")
+        log.add(name, State.STARTED)
+        try:
+            with self.busy:
+                said = stage(*arguments)
+            said["text"] = self.mask(said["text"])
+        except ProgramInterrupted:
+            raise KeyboardInterrupt from None
+        except FairleadError as error:
+            said = {"end": end_of(error), "error": written(error, self.mask), "text": self.mask(error.what)}
+        crash(self.crash_at, f"{name}:after-effect")
+        log.add(name, State.FAILED if "end" in said else State.DONE, said["text"], time.monotonic() - began)
+        return said
