@@ -26,7 +26,7 @@ def test_output_and_exit_code_come_back() -> None:
 def test_arguments_are_never_read_by_a_shell(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     hostile = f"$(touch {canary}); `touch {canary}` | touch {canary}\n&& touch {canary}"
-    assert run(python("import sys; print(sys.argv[1], end='')") + [hostile]).stdout == hostile
+    assert run([*python("import sys; print(sys.argv[1], end='')"), hostile]).stdout == hostile
     assert not canary.exists()
 
 
@@ -109,7 +109,8 @@ def test_time_limit_stops_the_program_and_everything_that_it_started(tmp_path: P
     source = f"""
         import pathlib, signal, subprocess, sys, time
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"])
+        deaf = "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", deaf])
         pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))
         print("started", flush=True)
         time.sleep(60)
