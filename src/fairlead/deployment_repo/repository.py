@@ -341,7 +341,7 @@ def fetch_argv(remote: str, branch: str, tracking: str, *, shallow: bool) -> lis
     """The branch only by fast-forward, so that a rewrite is seen; the notes as the remote has them, if it has any."""
     return [
         "fetch",
-        "--quiet",
+        "--no-progress",  # not --quiet, which hides that a branch was rewritten
         "--no-tags",
         "--no-recurse-submodules",
         "--no-write-fetch-head",
@@ -437,10 +437,10 @@ def _entry(objects: Mapping[str, bytes | None], commit: str, path: str) -> Look:
         tree = objects[names[depth]]
         mode = _modes(tree, hash_size).get(part) if tree is not None else None
         last = depth == len(parts) - 1
-        if mode is None or (mode == _TREE) == last:
-            return None
         if mode in (_LINK, _SUBMODULE):
             return _unsafe("/".join(parts[: depth + 1]), commit, "submodule" if mode == _SUBMODULE else "symbolic link")
+        if mode is None or (mode == _TREE) == last:
+            return None
         if last and (content := objects[names[-1]]) is not None:
             return _checked(Entry(content, mode), path, commit)
     return None
