@@ -25,7 +25,7 @@ TOKEN_MARGIN = 5.0
 LONGEST_HEADER = 8192
 
 _HELPER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
-_SCHEME = re.compile(r"\s*(?P<scheme>[A-Za-z][A-Za-z0-9._~+-]*)(?:\s+|$|(?=,))", re.ASCII)
+_SCHEME = re.compile(r"[\s,]*(?P<scheme>[A-Za-z][A-Za-z0-9._~+-]*)(?:\s+|$|(?=,))", re.ASCII)
 _PARAMETER = re.compile(
     r"""\s*(?P<key>[A-Za-z0-9_-]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))\s*,?""", re.ASCII
 )
