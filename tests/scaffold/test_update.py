@@ -86,6 +86,10 @@ def test_the_remedy_of_a_conflict_leads_to_a_repository_that_updates_again(repos
 
     assert (repository / "deployment/new.yml").exists()
     assert update(repository, source=newer, version="0.2.0").branch is None
+    (newer / "README.md").write_text((newer / "README.md").read_text() + "\nMore.\n")
+    update(repository, source=newer, version="0.3.0")
+    changed = git(repository, "diff", "--name-only", "HEAD", "fairlead-update-0.3.0").splitlines()
+    assert changed == [RECORD, "README.md"]
 
 
 def test_an_update_after_a_squash_merge_of_the_one_before(repository: Path, newer: Path) -> None:

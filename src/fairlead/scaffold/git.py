@@ -15,6 +15,7 @@ from fairlead.errors import IdentityMissing, ProgramFailed
 PRISTINE = "fairlead-scaffold"
 REMOTE = "origin"
 _NOWHERE = "0" * 40
+_PATIENCE = 60.0  # seconds for a remote
 # A hook or an outer git command may have left these; they would point at another repository.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 _QUIET = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:file"}
@@ -73,6 +74,7 @@ class Git:
         stdin: str | bytes = b"",
         environment: Mapping[str, str] | None = None,
         expect: Collection[int] = (0,),
+        timeout: float | None = None,
     ) -> process.Completed:
         inherited = {name: value for name, value in process.inherited().items() if name not in _FOREIGN}
         return process.run(
@@ -81,6 +83,7 @@ class Git:
             environment={**inherited, **_QUIET, **(environment or {})},
             inherit=False,
             expect=expect,
+            timeout=timeout,
         )
 
     def _line(self, words: Sequence[str], **how: object) -> str:
@@ -102,7 +105,7 @@ class Git:
 
     def fetch(self, branch: str) -> bool:
         """Fetch one branch of `origin`. False: the remote has no such branch, or does not answer."""
-        return self._run(fetch_branch(branch), expect=(0, 1, 128)).exit_code == 0
+        return self._run(fetch_branch(branch), expect=(0, 1, 128), timeout=_PATIENCE).exit_code == 0
 
     def contains(self, commit: str, ancestor: str) -> bool:
         """Whether `ancestor` is in the history of `commit`."""
