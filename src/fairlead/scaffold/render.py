@@ -124,14 +124,15 @@ def _registries(answers: Answers) -> list[str]:
 
 
 def _image(name: str, reference: ImageReference, policy: str) -> list[str]:
-    return [f"{name}:", f"  repository: {reference.name}", f"  policy: {policy}"]
+    remark = "" if reference.tag else "              # any version: narrow it"
+    return [f"{name}:", f"  repository: {reference.name}", f"  policy: {policy}{remark}"]
 
 
 def _environments(names: tuple[str, ...]) -> Iterator[str]:
     followed, what = "images", "the newest release that the policies allow"
     for name in names:
         yield f"{name}:"
-        yield f"  follows: {followed:<26} # {what}"
+        yield f"  follows: {followed:<25} # {what}"
         followed, what = name, f"what {name} has proven: the same digests"
 
 
