@@ -110,7 +110,11 @@ def test_sudo_that_wants_a_password_is_told() -> None:
 
 def test_what_runs_is_read_also_where_it_differs() -> None:
     seen = {"container": "abc", "image": NEW, "digests": [DIGEST], "status": "running", "health": "healthy"}
-    report = {"outcome": "differs", "services": {"web": [seen], "db": []}, "differences": ["db does not run"]}
+    report: dict[str, Any] = {
+        "outcome": "differs",
+        "services": {"web": [seen], "db": []},
+        "differences": ["db does not run"],
+    }
     found = running([ended("failed", **report)])
     assert found is not None
     assert [(one.service, one.digests) for one in found.containers] == [("web", frozenset({DIGEST}))]
