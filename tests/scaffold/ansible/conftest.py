@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,11 +158,26 @@ def images(session_lab: Lab, lab_site: Site) -> Images:
 
 
 @pytest.fixture
-def machine(checkout: Checkout, lab_site: Site, images: Images) -> Iterator[OnMachine]:
-    """The lab's staging machine, with nothing of the application on it."""
+def machine(checkout: Checkout, lab_site: Site, images: Images) -> OnMachine:
+    """The lab's staging machine, with whatever an earlier test left there, and no fence."""
     staging = lab_site.machines["staging"]
     (checkout.ansible / "known_hosts").write_text(staging.known_hosts_line)
     on_machine = OnMachine(checkout, staging, images, lab_site.known_hosts)
-    yield on_machine
+    on_machine.ssh("sudo rm -f /var/lib/fairlead/shop/fence")
+    return on_machine
+
+
+@pytest.fixture
+def empty(machine: OnMachine) -> OnMachine:
+    """The machine without the application."""
     everything = "docker ps -aq --filter label=com.docker.compose.project=shop | xargs -r docker rm -fv >/dev/null"
-    on_machine.ssh(f"{everything}; docker volume rm -f shop_db; sudo rm -rf /opt/shop /var/lib/fairlead/shop")
+    machine.ssh(f"{everything}; docker volume rm -f shop_db; sudo rm -rf /opt/shop /var/lib/fairlead/shop")
+    return machine
+
+
+@pytest.fixture
+def serving(machine: OnMachine) -> OnMachine:
+    """The machine, serving 1.0.0."""
+    machine.release("1.0.0")
+    assert machine.deploy().status == 0
+    return machine

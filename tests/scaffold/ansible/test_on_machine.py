@@ -61,201 +61,149 @@ def load(address: str) -> Iterator[Load]:
             client.join()
 
 
-def test_the_second_deploy_changes_nothing(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    first = machine.deploy("-e", "fairlead_fence=5")
+def test_the_first_deploy_makes_everything_and_the_second_changes_nothing(empty: OnMachine) -> None:
+    empty.release("1.0.0")
+    would = empty.deploy("--check", "--diff", "-e", "health_check_url=")
+    assert (would.module["changed"], set(would.actions.values())) == (True, {"create"})
+    assert "backend: create" in would.module["diff"]["prepared"]
+    assert empty.ssh("ls -d /opt/shop /var/lib/fairlead/shop 2>/dev/null || true; docker ps -q") == ""
+    first = empty.deploy("-e", "fairlead_fence=5")
     assert (first.status, first.outcome, set(first.actions.values())) == (0, "deployed", {"create"})
-    second = machine.deploy("-e", "fairlead_fence=5")
+    second = empty.deploy("-e", "fairlead_fence=5")
     assert (second.status, second.outcome, second.actions) == (0, "unchanged", KEEP)
     assert not second.module["changed"]
-    assert machine.inspect().outcome == "match"
-    machine.ssh("cd /opt/shop && sudo docker compose up --detach")  # by hand, as a person would
-    third = machine.deploy("-e", "fairlead_fence=5", "--check")
+    assert empty.inspect().outcome == "match"
+    empty.ssh("cd /opt/shop && sudo docker compose up --detach")  # by hand, as a person would
+    third = empty.deploy("-e", "fairlead_fence=5", "--check")
     assert (third.outcome, third.module["changed"]) == ("unchanged", False)
 
 
-def test_check_mode_says_what_it_would_do_and_does_nothing(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    play = machine.deploy("--check", "--diff", "-e", "health_check_url=")
-    assert (play.module["changed"], set(play.actions.values())) == (True, {"create"})
-    assert "backend: create" in play.module["diff"]["prepared"]
-    assert machine.containers("backend") == []
-    assert machine.ssh("ls -d /opt/shop /var/lib/fairlead/shop 2>/dev/null || true") == ""
-
-
-def test_a_new_version_replaces_the_old_with_no_failed_request(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy()
-    database = machine.containers("db")
-    machine.release("1.1.0")
-    with load(machine.machine.address) as requests:
-        play = machine.deploy()
+def test_a_new_version_replaces_the_old_with_no_failed_request(serving: OnMachine) -> None:
+    database = serving.containers("db")
+    serving.release("1.1.0")
+    with load(serving.machine.address) as requests:
+        play = serving.deploy()
         requests.ask("GET", "/api/version")
     assert play.actions == {"backend": "start-first", "db": "keep", "gateway": "keep"}
     assert requests.failures == []
     assert requests.answered > 10
     assert requests.versions == {"1.0.0", "1.1.0"}
-    assert machine.containers("db") == database
-    assert len(machine.containers("backend")) == 1
+    assert serving.containers("db") == database
+    assert len(serving.containers("backend")) == 1
+    serving.release("1.0.0")
+    differs = serving.inspect()
+    assert (differs.status, differs.outcome) == (2, "differs")
+    assert [line.split()[0] for line in differs.module["differences"]] == ["backend"]
 
 
-def test_a_broken_image_leaves_the_old_one_serving_and_gets_no_request(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy("-e", "fairlead_fence=1")
-    before, files = machine.containers("backend"), machine.ssh("sudo cat /opt/shop/docker-compose.yml")
-    machine.release("1.2.0")
-    with load(machine.machine.address) as requests:
-        play = machine.deploy("-e", "fairlead_fence=2")
+def test_a_broken_image_leaves_the_old_one_serving_and_gets_no_request(serving: OnMachine) -> None:
+    before, files = serving.containers("backend"), serving.ssh("sudo cat /opt/shop/docker-compose.yml")
+    serving.release("1.2.0")
+    with load(serving.machine.address) as requests:
+        play = serving.deploy()
     assert (play.status, play.outcome) == (2, "release_fault")
     fault = play.module["fault"]
     assert (fault["code"], fault["service"], fault["restored"]) == ("unhealthy", "backend", "yes")
     assert any("never becomes healthy" in line for line in fault["log"])
     assert (requests.failures, requests.versions) == ([], {"1.0.0"})
-    assert machine.containers("backend") == before
-    assert machine.ssh("sudo cat /opt/shop/docker-compose.yml") == files
+    assert serving.containers("backend") == before
+    assert serving.ssh("sudo cat /opt/shop/docker-compose.yml") == files
 
 
-def test_a_service_in_place_is_made_anew_from_the_old_image_when_the_new_one_fails(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy()
-    machine.checkout.edit(
-        "templates/docker-compose.yml.j2",
-        "image: {{ gateway_image | to_json }}",
-        "image: {{ app_image | to_json }}\n    command: [python3, -c, 'raise SystemExit(3)']",
-    )
-    play = machine.deploy()
-    assert (play.outcome, play.module["fault"]["service"], play.module["fault"]["restored"]) == (
-        "release_fault",
-        "gateway",
-        "yes",
-    )
-    assert Load(machine.machine.address).ask("GET", "/api/version")["version"] == "1.0.0"
+def test_a_service_in_place_is_made_anew_from_the_old_image_when_the_new_one_fails(serving: OnMachine) -> None:
+    crashing = "image: {{ app_image | to_json }}\n    command: [python3, -c, 'raise SystemExit(3)']"
+    serving.checkout.edit("templates/docker-compose.yml.j2", "image: {{ gateway_image | to_json }}", crashing)
+    play = serving.deploy()
+    fault = play.module["fault"]
+    assert (play.outcome, fault["service"], fault["restored"]) == ("release_fault", "gateway", "yes")
+    assert Load(serving.machine.address).ask("GET", "/api/version")["version"] == "1.0.0"
 
 
-def test_a_half_done_rollout_is_finished(machine: OnMachine) -> None:
-    """Killed after the new container had started: two run, and the new one may not be announced yet."""
-    machine.release("1.0.0")
-    machine.deploy()
-    old = machine.containers("backend")
-    machine.release("1.1.0")
-    play = machine.checkout.argv(
-        "deploy.yml",
-        "--private-key",
-        str(machine.machine.ssh_key),
-        "-e",
-        json.dumps({"postgres_password": {"__ansible_unsafe": PASSWORD}}),
-        address=machine.machine.address,
-    )
-    deploying = subprocess.Popen(play, cwd=machine.checkout.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    machine.ssh(
-        "until [ $(docker ps -q --filter label=com.docker.compose.service=backend | wc -l) = 2 ]; do sleep 0.02; done;"
-        " sudo kill -9 $(pgrep -f [f]airlead_compose)"
-    )
-    deploying.wait(timeout=60)
-    assert len(machine.containers("backend")) == 2
-    again = machine.deploy()
-    assert (again.status, again.actions["backend"]) == (0, "finish"), again.output
-    assert Load(machine.machine.address).ask("GET", "/api/version")["version"] == "1.1.0"
-    assert not set(old) & set(machine.containers("backend"))
-    assert machine.deploy().actions == KEEP
+def test_a_half_done_rollout_is_finished(serving: OnMachine) -> None:
+    """What a kill leaves: the new files, and a second container that nobody finds yet."""
+    [old] = serving.containers("backend")
+    pins = [serving.images.pin("backend", version).partition("shop/")[2] for version in ("1.0.0", "1.1.0")]
+    serving.ssh(f"sudo sed -i 's#{pins[0]}#{pins[1]}#' /opt/shop/docker-compose.yml")
+    serving.ssh("cd /opt/shop && sudo docker compose up --no-start --no-recreate --scale backend=2 backend")
+    created = "docker ps -q --filter status=created --filter label=com.docker.compose.service=backend"
+    serving.ssh(f"new=$({created}); docker network disconnect shop_front $new && docker start $new")
+    serving.release("1.1.0")
+    play = serving.deploy()
+    assert (play.status, play.actions) == (0, {**KEEP, "backend": "finish"}), play.output
+    assert Load(serving.machine.address).ask("GET", "/api/version")["version"] == "1.1.0"
+    assert old not in serving.containers("backend")
+    assert serving.deploy().actions == KEEP
 
 
-def test_a_stale_release_is_refused(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy("-e", "fairlead_fence=8")
-    machine.release("1.1.0")
-    stale = machine.deploy("-e", "fairlead_fence=7")
+def test_a_stale_release_is_refused_and_one_by_hand_is_not(serving: OnMachine) -> None:
+    serving.deploy("-e", "fairlead_fence=8")
+    stale = serving.deploy("-e", "fairlead_fence=7")
     assert (stale.outcome, stale.module["fault"]["code"]) == ("site_fault", "stale")
     assert "number 8 has been here" in stale.module["msg"]
-    by_hand = machine.deploy()
-    assert (by_hand.outcome, by_hand.module["fence"]) == ("deployed", 8)
+    by_hand = serving.deploy()
+    assert (by_hand.outcome, by_hand.module["fence"]) == ("unchanged", 8)
 
 
-def test_a_busy_machine_names_the_holder(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy("-e", "fairlead_run=run-1")
-    machine.checkout.edit("deploy.yml", "        keep_releases:", "        lock_wait: 1\n        keep_releases:")
-    holder = subprocess.Popen(
-        machine.machine.ssh_argv(machine.known_hosts, "sudo flock /var/lib/fairlead/shop/lock cat"),
-        stdin=subprocess.PIPE,
-    )
-    machine.ssh("until ! sudo flock -n /var/lib/fairlead/shop/lock true; do sleep 0.05; done")
-    play = machine.deploy()
-    holder.communicate(timeout=30)
+def test_a_busy_machine_names_the_holder(serving: OnMachine) -> None:
+    serving.deploy("-e", "fairlead_run=run-1")
+    serving.checkout.edit("deploy.yml", "        keep_releases:", "        lock_wait: 1\n        keep_releases:")
+    hold = serving.machine.ssh_argv(serving.known_hosts, "sudo flock /var/lib/fairlead/shop/lock cat")
+    with subprocess.Popen(hold, stdin=subprocess.PIPE) as holder:
+        serving.ssh("while sudo flock -n /var/lib/fairlead/shop/lock true; do sleep 0.05; done")
+        play = serving.deploy()
+        holder.communicate(timeout=30)
     assert (play.outcome, play.module["fault"]["code"]) == ("site_fault", "busy")
     assert "run-1" in play.module["msg"]
 
 
-def test_a_registry_that_is_gone_is_the_sites_fault_and_touches_nothing(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy()
-    before = machine.containers("backend")
-    pin = machine.images.pin("backend", "1.0.0").replace("@sha256:", "@sha256:f")[:-1]
-    machine.checkout.pin(
-        app_image=pin, db_image=machine.images.pin("db", "17"), gateway_image=machine.images.pin("gateway", "1")
-    )
-    missing = machine.deploy()
+def test_a_missing_digest_is_the_releases_fault_and_a_silent_registry_the_sites(serving: OnMachine) -> None:
+    before = serving.containers("backend")
+    real = serving.images.pin("backend", "1.0.0")
+    others = {f"{name}_image": serving.images.pin(name, tag) for name, tag in (("db", "17"), ("gateway", "1"))}
+    serving.checkout.pin(app_image=real.partition("@")[0] + "@sha256:" + "f" * 64, **others)
+    missing = serving.deploy()
     assert (missing.outcome, missing.module["fault"]["code"]) == ("release_fault", "image-missing"), missing.output
-    registry = machine.images.lab.site().registry
-    for name in ("app_image", "db_image", "gateway_image"):
-        path = machine.checkout.ansible / "group_vars" / "staging" / "images.yml"
-        path.write_text(path.read_text().replace(f"{name}: {registry}/", f"{name}: {registry.rpartition(':')[0]}:1/"))
-    gone = machine.deploy()
+    registry = serving.images.lab.site().registry
+    serving.checkout.pin(app_image=real.replace(registry, registry.partition(":")[0] + ":1"), **others)
+    gone = serving.deploy()
     assert (gone.outcome, gone.module["fault"]["code"]) == ("site_fault", "registry"), gone.output
-    assert machine.containers("backend") == before
+    assert serving.containers("backend") == before
 
 
-def test_a_disk_that_would_be_too_full_is_found_before_anything_stops(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy()
-    before = machine.containers("backend")
-    machine.ssh("docker image ls -q --filter reference='*/shop/backend' --filter before=none 2>/dev/null; true")
-    machine.release("1.3.0")
-    machine.checkout.edit("deploy.yml", "        keep_releases:", "        reserve: 100000000\n        keep_releases:")
-    play = machine.deploy()
+def test_a_disk_that_would_be_too_full_is_found_before_anything_stops(serving: OnMachine) -> None:
+    before = serving.containers("backend")
+    serving.release("1.4.0")
+    serving.checkout.edit("deploy.yml", "        keep_releases:", "        reserve: 100000000\n        keep_releases:")
+    play = serving.deploy()
     assert (play.outcome, play.module["fault"]["code"]) == ("site_fault", "disk-full"), play.output
-    assert machine.containers("backend") == before
+    assert serving.containers("backend") == before
 
 
-def test_start_first_with_a_host_port_is_refused_before_anything_starts(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.checkout.edit(
-        "templates/docker-compose.yml.j2",
-        "    networks: [front]\n",
-        "    networks: [front]\n    x-fairlead: {rollout: start-first}\n",
-    )
-    play = machine.deploy()
+def test_start_first_with_a_host_port_is_refused_before_anything_starts(serving: OnMachine) -> None:
+    before, mark = serving.containers("gateway"), "    networks: [front]\n"
+    serving.checkout.edit("templates/docker-compose.yml.j2", mark, f"{mark}    x-fairlead: {{rollout: start-first}}\n")
+    play = serving.deploy()
     assert (play.outcome, play.module["fault"]["code"]) == ("release_fault", "rollout-refused")
     assert "gateway: it cannot start first: it publishes host ports" in play.module["msg"]
-    assert machine.containers("db") == []
+    assert serving.containers("gateway") == before
 
 
-def test_what_runs_instead_of_the_pin_is_seen(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    machine.deploy()
-    machine.release("1.1.0")
-    play = machine.inspect()
-    assert (play.status, play.outcome) == (2, "differs")
-    assert [line.split()[0] for line in play.module["differences"]] == ["backend"]
+def test_images_of_old_releases_go_and_those_of_the_newest_stay(serving: OnMachine) -> None:
+    for fence, version in enumerate(("1.1.0", "1.3.0", "1.5.0"), start=101):
+        serving.release(version)
+        serving.deploy("-e", f"fairlead_fence={fence}", "-e", "keep_releases=2")
+    kept = serving.ssh("docker images --format '{{.Tag}}' 'fairlead.keep/shop/backend'").split()
+    assert sorted(kept) == ["102", "103", "unfenced"]
+    digests = serving.ssh("docker images --digests --format '{{.Digest}}' '*/shop/backend'")
+    assert serving.images.pin("backend", "1.1.0").partition("@")[2] not in digests
+    assert serving.images.pin("backend", "1.3.0").partition("@")[2] in digests
 
 
-def test_images_of_old_releases_go_and_those_of_the_newest_stay(machine: OnMachine) -> None:
-    for fence, version in enumerate(("1.0.0", "1.1.0", "1.3.0"), start=1):
-        machine.release(version)
-        machine.deploy("-e", f"fairlead_fence={fence}", "-e", "keep_releases=2")
-    kept = machine.ssh("docker images --format '{{.Repository}}:{{.Tag}}' 'fairlead.keep/shop/backend'").split()
-    assert sorted(kept) == ["fairlead.keep/shop/backend:2", "fairlead.keep/shop/backend:3"]
-    digests = machine.ssh("docker images --digests --format '{{.Digest}}' '*/shop/backend'")
-    assert machine.images.pin("backend", "1.0.0").partition("@")[2] not in digests
-    assert machine.images.pin("backend", "1.1.0").partition("@")[2] in digests
-
-
-def test_the_password_is_only_in_env(machine: OnMachine) -> None:
-    machine.release("1.0.0")
-    play = machine.deploy("-vvv")
+def test_the_password_is_only_in_env(serving: OnMachine) -> None:
+    play = serving.deploy("-vvv")
     assert play.status == 0
     assert PASSWORD not in play.output
-    found = machine.ssh(
-        "sudo grep -rlF -e 'w\\\"x{{ 1 }}' /opt /var/lib/fairlead /home /root /tmp /var/log 2>/dev/null || true"
-    ).split()
-    assert sorted(found) == ["/opt/shop/.env", "/var/lib/fairlead/shop/serving/.env"]
+    # sudo logs its command line, so what is looked for goes by another way
+    places = "/opt /var/lib/fairlead /home /root /tmp /var/log"
+    search = f"echo '\"x{{{{ 1 }}}}' | sudo grep -rlF -f - {places} 2>/dev/null || true"
+    assert sorted(serving.ssh(search).split()) == ["/opt/shop/.env", "/var/lib/fairlead/shop/serving/.env"]

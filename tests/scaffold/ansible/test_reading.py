@@ -133,6 +133,7 @@ def test_whose_fault_a_failed_pull_is(words: str, outcome: str, code: str) -> No
     ("words", "outcome"),
     [
         ("OCI runtime create failed: exec: no-such-program: executable file not found in $PATH", "release_fault"),
+        ("OCI runtime create failed: exec: /entrypoint: permission denied: unknown", "release_fault"),
         ("dependency failed to start: container shop-db-1 is unhealthy", "release_fault"),
         ("Bind for 0.0.0.0:80 failed: port is already allocated", "site_fault"),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "site_fault"),

@@ -27,4 +27,5 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def _say(self, result: Any, state: str) -> None:
         shown = json.loads(self._dump_results(result._result))
+        shown["diff"] = result._result.get("diff")  # the dump leaves it out
         self._display.display(json.dumps({**shown, "task": result._task.get_name(), "state": state}))

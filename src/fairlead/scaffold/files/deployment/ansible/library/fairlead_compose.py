@@ -184,12 +184,11 @@ class Fault(Exception):
 
     def report(self, mask: Callable[[str], str]) -> dict[str, Any]:
         """The fault as result fields, with every secret masked."""
-        lines = [mask(line) for line in self.log.splitlines()[-LOG_LINES:]]
         return {
             "code": self.code,
             "service": self.service,
             "reason": mask(self.reason),
-            "log": lines,
+            "log": [mask(line) for line in self.log.splitlines()[-LOG_LINES:]],
             "restored": self.restored,
         }
 
@@ -652,11 +651,11 @@ class Engine:
                 "engine", f"cannot remove container {container.id[:12]}: {message_of(body)}", container.service
             )
 
-    def start(self, identity: str) -> None:
+    def start(self, container: Container) -> None:
         """Start a container that Compose has created."""
-        status, body = self.call("POST", f"/containers/{identity}/start", timeout=120)
+        status, body = self.call("POST", f"/containers/{container.id}/start", timeout=120)
         if status >= 400:
-            raise start_fault(status, message_of(body), "")
+            raise start_fault(status, message_of(body), container.service)
 
     def leave(self, network: str, identity: str) -> None:
         """Take a container out of a network."""
@@ -707,10 +706,13 @@ def unframe(stream: bytes) -> bytes:
 # Compose, by its program
 
 SITE_WORDS = re.compile(
-    r"no space left|cannot connect to the docker daemon|connection refused|connection reset|i/o timeout|timeout exceeded"
-    r"|deadline exceeded|no such host|no route to host|network is unreachable|temporary failure|unauthorized|denied"
-    r"|too many requests|toomanyrequests|certificate|tls:|server gave http|unexpected eof|port is already allocated"
-    r"|address already in use|50[0234]\b",
+    r"no space left|cannot connect to the docker daemon|connection refused|connection reset|i/o timeout"
+    r"|timeout exceeded|deadline exceeded|no such host|no route to host|network is unreachable|temporary failure"
+    r"|port is already allocated|address already in use",
+    re.IGNORECASE,
+)
+REGISTRY_WORDS = re.compile(
+    r"unauthorized|denied|too ?many ?requests|certificate|tls:|server gave http|unexpected eof|\b50[0234]\b",
     re.IGNORECASE,
 )
 MISSING_WORDS = re.compile(r"manifest unknown|not found|no matching manifest|name unknown", re.IGNORECASE)
@@ -785,7 +787,7 @@ def pull_fault(status: int, text: str) -> Fault:
         return SiteFault("registry", "cannot pull: the time limit was reached")
     if re.search("no space left", text, re.IGNORECASE):
         return SiteFault("disk-full", reason)
-    missing = MISSING_WORDS.search(text) and not SITE_WORDS.search(text)
+    missing = MISSING_WORDS.search(text) and not (SITE_WORDS.search(text) or REGISTRY_WORDS.search(text))
     return ReleaseFault("image-missing", reason) if missing else SiteFault("registry", reason)
 
 
@@ -888,8 +890,8 @@ class Record:
         if recorded is not None and fence < recorded:
             raise SiteFault(
                 "stale",
-                f"this release is number {fence} of the deployment branch, and number {recorded} has been here; deploy a newer "
-                f"commit. If the branch was rewritten on purpose, remove {self._fence}",
+                f"this release is number {fence} of the deployment branch, and number {recorded} has been here; deploy "
+                f"a newer commit. If the branch was rewritten on purpose, remove {self._fence}",
             )
         write_text(self._fence, f"{fence}\n", 0o600)
 
@@ -997,7 +999,7 @@ class Rollout:
             service = self._service(container)
             if service.announce_in:
                 self.engine.leave(service.announce_in, container.id)
-            self.engine.start(container.id)
+            self.engine.start(container)
 
     def _announce(self, names: Sequence[str]) -> None:
         """Let a gateway find the containers that have become healthy."""
@@ -1015,7 +1017,8 @@ class Rollout:
             self.compose.up(argv, ", ".join(names))
         except ReleaseFault:
             # Compose says "dependency failed to start"; the container itself knows why
-            self._look(names, time.monotonic())
+            with contextlib.suppress(SiteFault):  # there may be no container to look at
+                self._look(names, time.monotonic())
             raise
 
     def _wait(self, names: Sequence[str]) -> None:
@@ -1045,12 +1048,19 @@ class Rollout:
             leaving = {c.id for step in self.steps if step.beside for c in step.old}
             here = [c for c in self.engine.containers(self.options.app) if c.id not in leaving]
             self.fresh.update({name: [c.id for c in here if c.service == name] for name in missing})
-        found = [self.engine.container(identity) for name in names for identity in self.fresh[name]]
-        return [container for container in found if container]
+        return [container for name in names for container in self._present(name)]
+
+    def _present(self, name: str) -> Iterator[Container]:
+        """A service's containers as they are now. One that has vanished was removed by somebody else."""
+        wanted = next((service.replicas for service in self.services if service.name == name), 0)
+        found = [self.engine.container(identity) for identity in self.fresh[name]]
+        if None in found or (wanted and not found):
+            raise SiteFault("vanished", f"a container of {name} was removed while it was waited for", name)
+        return (container for container in found if container)
 
     def _steady(self, container: Container) -> float:
         """A container that was running before this rollout has shown that it is steady."""
-        kept = any(step.action == "keep" and container in step.old for step in self.steps)
+        kept = any(c.id == container.id for step in self.steps if step.action == "keep" for c in step.old)
         return 0.0 if kept else self.options.steady
 
     def _fault(self, container: Container, reason: str) -> ReleaseFault:
@@ -1166,9 +1176,8 @@ class Deployment:
             if service.start_first and not service.has_healthcheck:
                 image = self.engine.image(service.image) or {}
                 if not (image.get("Config") or {}).get("Healthcheck"):
-                    raise ReleaseFault(
-                        "rollout-refused", f"{service.name} cannot start first: it has no health check", service.name
-                    )
+                    reason = f"{service.name}: it cannot start first: it has no health check"
+                    raise ReleaseFault("rollout-refused", reason, service.name)
 
     def _replace(self, rollout: Rollout) -> None:
         """Put the new files in their place and let the containers follow; when that fails, go back."""
@@ -1315,7 +1324,8 @@ def deploy(module: AnsibleModule) -> None:
 def headline(fault: Fault, report: Mapping[str, Any]) -> str:
     """The fault in one sentence, and what serves now."""
     tails = {"yes": "; the previous release serves", "nothing to restore": ""}
-    return f"{fault.outcome}: {report['reason']}{tails.get(fault.restored, '; THE PREVIOUS RELEASE COULD NOT BE RESTORED')}"
+    tail = tails.get(fault.restored, "; THE PREVIOUS RELEASE COULD NOT BE RESTORED")
+    return f"{fault.outcome}: {report['reason']}{tail}"
 
 
 def summary(services: Mapping[str, Mapping[str, str]]) -> str:
