@@ -38,7 +38,7 @@ MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_ACCEPT = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
+ACCEPT = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
 _LABEL = "org.opencontainers.image."
 _REMEMBERED = 1024
 _LONGEST_TAG = 128
@@ -235,7 +235,7 @@ class RegistryClient:
         connection = self._connection(reference.registry)
         name = reference.digest or reference.tag
         url = connection.reach.base.join(f"{reference.repository}/manifests/{name}")
-        return await connection.ask(Ask(method, url, _pull(reference), _ACCEPT, self.bounds.manifest))
+        return await connection.ask(Ask(method, url, _pull(reference), ACCEPT, self.bounds.manifest))
 
     async def _platform_manifest(self, reference: ImageReference, platform: str) -> Manifest:
         manifest = await self.manifest(reference)

@@ -237,13 +237,13 @@ def _calver(policy: CalverPolicy) -> Judge:
 
 def _numeric(policy: NumericPolicy) -> Judge:
     pattern = _pattern(policy.numeric)
-    (group,) = pattern.groupindex
+    ((group, position),) = pattern.groupindex.items()
 
     def judge(tag: str) -> Judgement:
         match = pattern.fullmatch(tag)
         if match is None:
             return Judgement(None, f"does not match {policy.numeric}")
-        number = match[group]
+        number = match[position]  # by name, re2 would look the name up for every tag
         if not number or not (number.isascii() and number.isdigit()) or len(number) > LONGEST_NUMBER:
             return Judgement(None, f"has no number where {policy.numeric} names <{group}>")
         return Judgement((int(number), tag), "")
