@@ -13,13 +13,13 @@ import pytest
 from fairlead import process
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
 from fairlead.lab import demo, engine
+from fairlead.lab.addresses import Network
 from fairlead.lab.containers import Container
 from fairlead.lab.engine import Docker
 from fairlead.lab.images import REGISTRY, machine_tag
 from fairlead.lab.machines import MachinePlan
 from fairlead.lab.site import Lab, Site
 from fairlead.lab.status import status_of
-from tests.fixtures.lab import PREFIX, session_process
 
 pytestmark = pytest.mark.lab
 
@@ -46,13 +46,23 @@ def own_lab(tmp_path: Path, lab_site: Site) -> Iterator[Lab]:
     lab = Lab(OWN, tmp_path)
     yield lab
     lab.down()
+    assert objects(lab.docker, OWN) == NOTHING
 
 
-def objects(docker: Docker) -> dict[str, list[str]]:
-    """All labelled objects of this session's two labs; other sessions and people come and go meanwhile."""
-    mine = (f"fairlead.{OWN}", f"fairlead.{PREFIX}{session_process()}")
-    found = {kind: docker.run(*engine.labelled(kind)).stdout.split() for kind in engine.KINDS}
-    return {kind: sorted(name for name in names if name.startswith(mine)) for kind, names in found.items()}
+def objects(docker: Docker, lab: str) -> dict[str, list[str]]:
+    """What there is in Docker by the lab's name, labelled or not."""
+    listed = {
+        "container": docker.run("container", "ls", "--all", "--format", "{{.Names}}"),
+        "volume": docker.run("volume", "ls", "--format", "{{.Name}}"),
+        "network": docker.run("network", "ls", "--format", "{{.Name}}"),
+    }
+    return {
+        kind: [name for name in done.stdout.split() if f"{name}.".startswith(f"fairlead.{lab}.")]
+        for kind, done in listed.items()
+    }
+
+
+NOTHING: dict[str, list[str]] = {"container": [], "volume": [], "network": []}
 
 
 def ssh(site: Site, *command: str) -> str:
@@ -130,14 +140,15 @@ def test_a_repository_takes_a_push(lab_site: Site, tmp_path: Path) -> None:
 
 
 def test_down_leaves_nothing_behind_and_touches_no_other_lab(own_lab: Lab, lab_site: Site) -> None:
-    before = objects(own_lab.docker)
+    others = objects(own_lab.docker, lab_site.name)
     site = own_lab.up(("staging",))
     assert site.subnet != lab_site.subnet
     assert ssh(site, "true") == ""
     assert ssh(lab_site, "true") == ""
     removed = own_lab.down()
     assert set(removed.objects) == {"container", "volume", "network"}
-    assert objects(own_lab.docker) == before
+    assert objects(own_lab.docker, OWN) == NOTHING
+    assert objects(own_lab.docker, lab_site.name) == others
     assert not own_lab.directory.exists()
     assert own_lab.down().objects == {}
     with pytest.raises(LabMissing, match="There is no lab"):
@@ -151,6 +162,11 @@ def test_a_subnet_in_use_is_refused_with_a_free_one(own_lab: Lab, lab_site: Site
         own_lab.up(("staging",), subnet=lab_site.subnet)
     free = raised.value.remedy.rpartition(" ")[2]
     assert free != lab_site.subnet
+    assert own_lab.existing.network() is None
+
+
+def test_a_subnet_that_another_lab_takes_in_between_is_left_to_it(own_lab: Lab, lab_site: Site) -> None:
+    assert not own_lab.take(Network(lab_site.subnet))
     assert own_lab.existing.network() is None
 
 
@@ -178,6 +194,7 @@ def test_a_machine_that_was_made_and_never_seeded_is_made_again(own_lab: Lab, la
     site = own_lab.up(("production",))
     address = site.machines["production"].address.replace(".11", ".12")
     plan = MachinePlan(own_lab.name, own_lab.directory, "staging", address, site.registry, machine_tag())
+    own_lab.docker.run("volume", "create", *engine.labels(plan.lab, plan.directory, "staging"), plan.container)
     own_lab.docker.run(*plan.create_argv())
     assert Container(own_lab.docker, plan.container).state() == "created"
     assert ssh(own_lab.up(("staging",)), "id", "-un") == "deploy"

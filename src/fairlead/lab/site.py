@@ -225,13 +225,13 @@ class Lab:
         for _ in range(_RACES):
             taken = addresses.taken(self.docker.subnets())
             network = addresses.require_free(wanted, taken, self.option) if wanted else addresses.first_free(taken)
-            if self._created(network):
+            if self.take(network):
                 self.progress.note(f"Network {self.network}: {network}")
                 return network
         raise LabSubnetInUse("Other labs took every free subnet first", remedy=f"fairlead lab up{self.option}")
 
-    def _created(self, network: addresses.Network) -> bool:
-        """Make the network. False: another took the subnet in between (the engine lets only one have it)."""
+    def take(self, network: addresses.Network) -> bool:
+        """Make the lab's network there. False: the subnet is another's by now (the engine lets only one have it)."""
         gateway = addresses.gateway(network)
         try:
             self.docker.run(*engine.network_creation(self.name, self.directory, self.network, str(network), gateway))
