@@ -1,6 +1,8 @@
 """Commit messages say what happened to people and to programs, whatever the labels say."""
 
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +60,17 @@ def test_a_promotion_tells_where_it_was_proven() -> None:
     text = message(promoted_from="staging", proven="e" * 40).text()
     assert "Promoted from staging, where it was proven by eeeeeeeeeeee.\n" in text
     assert f"Fairlead-Promoted-From: staging {'e' * 40}" in trailers(text)
+
+
+def test_the_reference_page_shows_what_is_written() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/commit-format.md").read_text()
+    examples = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    back = message(ImageChange("app_image", NEW, OLD), rollback_of="f" * 40, reason="never healthy")
+    assert examples == [message().text(), back.text()]
+    written = set(
+        re.findall(r"^(Fairlead-[A-Za-z-]+):", message(promoted_from="staging").text() + back.text(), re.MULTILINE)
+    )
+    assert written == set(re.findall(r"^\| `(Fairlead-[A-Za-z-]+)` \|", page, re.MULTILINE))
 
 
 def many(count: int, step: str = "1.{}.0") -> list[ImageChange]:

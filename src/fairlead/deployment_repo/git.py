@@ -23,7 +23,7 @@ NETWORK_TIMEOUT = 120.0  # seconds for one fetch or push
 LOCAL_TIMEOUT = 60.0
 ANY_EXIT = range(256)
 PROTOCOLS = "https:ssh:file"
-_HEADER = "FAIRLEAD_GIT_HEADER"
+_HEADER = "GIT_AUTHORIZATION_HEADER"
 
 _SETTINGS: Mapping[str, str] = {
     "core.hooksPath": "/dev/null",
