@@ -12,7 +12,7 @@ import pytest
 
 from fairlead import process
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
-from fairlead.lab import demo, engine
+from fairlead.lab import addresses, demo, engine
 from fairlead.lab.addresses import Network
 from fairlead.lab.containers import Container
 from fairlead.lab.engine import Docker
@@ -49,6 +49,16 @@ def own_lab(tmp_path: Path, lab_site: Site) -> Iterator[Lab]:
     assert objects(lab.docker, OWN) == NOTHING
 
 
+@pytest.fixture(scope="module")
+def worn_lab(tmp_path_factory: pytest.TempPathFactory, lab_site: Site) -> Iterator[Lab]:
+    """A lab with a machine for staging, for tests that stop, restart and add machines and leave it up."""
+    lab = Lab(f"worn-{os.getpid()}", tmp_path_factory.mktemp("worn"))
+    lab.up(("staging",))
+    yield lab
+    lab.down()
+    assert objects(lab.docker, lab.name) == NOTHING
+
+
 def objects(docker: Docker, lab: str) -> dict[str, list[str]]:
     """What there is in Docker by the lab's name, labelled or not."""
     listed = {
@@ -65,8 +75,8 @@ def objects(docker: Docker, lab: str) -> dict[str, list[str]]:
 NOTHING: dict[str, list[str]] = {"container": [], "volume": [], "network": []}
 
 
-def ssh(site: Site, *command: str) -> str:
-    return process.run(site.machines["staging"].ssh_argv(site.known_hosts, *command), timeout=30).stdout.strip()
+def ssh(site: Site, *command: str, environment: str = "staging") -> str:
+    return process.run(site.machines[environment].ssh_argv(site.known_hosts, *command), timeout=30).stdout.strip()
 
 
 def test_a_machine_is_what_a_deployment_needs(lab_site: Site) -> None:
@@ -170,14 +180,14 @@ def test_a_subnet_that_another_lab_takes_in_between_is_left_to_it(own_lab: Lab, 
     assert own_lab.existing.network() is None
 
 
-def test_a_lab_keeps_its_subnet_and_takes_more_environments(own_lab: Lab) -> None:
-    first = own_lab.up(("staging",))
+def test_a_lab_keeps_its_subnet_and_takes_more_environments(worn_lab: Lab) -> None:
+    before = worn_lab.site()
     with pytest.raises(LabUsage, match="has the subnet"):
-        own_lab.up(subnet="10.79.255.0/24")
-    both = own_lab.up(("production",))
-    assert list(both.machines) == ["staging", "production"]
-    assert both.machines["staging"] == first.machines["staging"]
-    assert len(both.known_hosts.read_text().splitlines()) == 2
+        worn_lab.up(subnet="10.79.255.0/24")
+    more = worn_lab.up(("production",))
+    assert list(more.machines) == [*before.machines, "production"]
+    assert more.machines["staging"] == before.machines["staging"]
+    assert len(more.known_hosts.read_text().splitlines()) == len(more.machines)
 
 
 @pytest.mark.parametrize("phase", ["Network", "Registry", "Machine"])
@@ -189,37 +199,35 @@ def test_up_that_was_killed_goes_on(own_lab: Lab, phase: str) -> None:
     assert ssh(own_lab.up(("staging",)), "id", "-un") == "deploy"
 
 
-def test_a_machine_that_was_made_and_never_seeded_is_made_again(own_lab: Lab, lab_site: Site) -> None:
+def test_a_machine_that_was_made_and_never_seeded_is_made_again(worn_lab: Lab) -> None:
     """Killed between `docker create` and `docker cp`: nobody could log in to such a machine."""
-    site = own_lab.up(("production",))
-    address = site.machines["production"].address.replace(".11", ".12")
-    plan = MachinePlan(own_lab.name, own_lab.directory, "staging", address, site.registry, machine_tag())
-    own_lab.docker.run("volume", "create", *engine.labels(plan.lab, plan.directory, "staging"), plan.container)
-    own_lab.docker.run(*plan.create_argv())
-    assert Container(own_lab.docker, plan.container).state() == "created"
-    assert ssh(own_lab.up(("staging",)), "id", "-un") == "deploy"
+    site = worn_lab.site()
+    address = addresses.machine(Network(site.subnet), 100)
+    plan = MachinePlan(worn_lab.name, worn_lab.directory, "unseeded", address, site.registry, machine_tag())
+    worn_lab.docker.run("volume", "create", *engine.labels(plan.lab, plan.directory, "unseeded"), plan.container)
+    worn_lab.docker.run(*plan.create_argv())
+    assert Container(worn_lab.docker, plan.container).state() == "created"
+    assert ssh(worn_lab.up(("unseeded",)), "id", "-un", environment="unseeded") == "deploy"
 
 
-def test_a_machine_restarts_with_its_identity_and_its_containers(own_lab: Lab) -> None:
-    site = own_lab.up(("staging",))
-    image = f"{site.registry}/shop/gateway:1.0.0"
-    demo.push(own_lab, demo.Build("gateway", "1.0.0"))
-    ssh(site, "docker", "run", "--detach", "--restart", "unless-stopped", "--name", "kept", image)
-    own_lab.docker.run("restart", site.machines["staging"].container)
-    again = own_lab.up()
-    assert again == site
-    assert ssh(again, "docker", "inspect", "--format", "{{.State.Status}}", "kept") == "running"
+def test_a_machine_restarts_with_its_identity_and_its_containers(worn_lab: Lab) -> None:
+    site = worn_lab.site()
+    pin = demo.push(worn_lab, demo.Build("gateway", "1.0.0"))
+    ssh(site, "docker", "run", "--detach", "--restart", "unless-stopped", "--name", "kept", str(pin))
+    worn_lab.docker.run("restart", site.machines["staging"].container)
+    assert worn_lab.up() == site
+    assert ssh(site, "docker", "inspect", "--format", "{{.State.Status}}", "kept") == "running"
 
 
-def test_a_stopped_part_is_told_and_started_again(own_lab: Lab) -> None:
-    site = own_lab.up(("staging",))
-    own_lab.docker.run("stop", site.machines["staging"].container)
-    status = status_of(own_lab)
+def test_a_stopped_part_is_told_and_started_again(worn_lab: Lab) -> None:
+    site = worn_lab.site()
+    worn_lab.docker.run("stop", site.machines["staging"].container)
+    status = status_of(worn_lab)
     assert not status.healthy
     assert (status.machines[0].state, status.machines[0].memory) == ("exited", None)
     with pytest.raises(LabMissing, match="is up"):
-        own_lab.site()
-    assert own_lab.up() == site
+        worn_lab.site()
+    assert worn_lab.up() == site
 
 
 def test_one_name_on_one_engine_is_one_lab(own_lab: Lab, session_lab: Lab, lab_site: Site) -> None:
