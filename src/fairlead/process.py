@@ -7,6 +7,7 @@ reaches Fairlead alone, which then stops the program in order: one SIGINT, a gra
 
 import base64
 import contextlib
+import functools
 import json
 import os
 import selectors
@@ -26,7 +27,6 @@ SHORTEST_SECRET = 4
 LONGEST_LINE = 64 * 1024
 LONGEST_OUTPUT = 64 * 1024 * 1024
 SECRET_VARIABLES = ("TF_VAR_", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "FAIRLEAD_")
-_INTERRUPTION = os.eventfd(0)
 _DRAIN = 0.2  # seconds for the last output of a program whose own children keep its pipes open
 
 Stream = Literal["stdout", "stderr"]
@@ -158,7 +158,13 @@ def interrupt() -> None:
 
     For the main thread, which alone is told of signals, when programs are run by other threads. It cannot be undone.
     """
-    os.eventfd_write(_INTERRUPTION, 1)
+    os.eventfd_write(_interruption(os.getpid()), 1)
+
+
+@functools.cache
+def _interruption(_process: int) -> int:
+    """A descriptor that becomes readable when this process, not one that it was forked from, is told to stop."""
+    return os.eventfd(0)
 
 
 def inherited() -> dict[str, str]:
@@ -209,7 +215,7 @@ def _watch(
 ) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        if _pump(child, captures, deadline, _INTERRUPTION):
+        if _pump(child, captures, deadline, _interruption(os.getpid())):
             return
     except KeyboardInterrupt:
         _stop(child, captures, grace)

@@ -10,6 +10,7 @@ import typer
 
 from fairlead.cli.options import EnvironmentOption, JsonOption, QuietOption, RepositoryOption, open_scope, output
 from fairlead.cli.output import Output
+from fairlead.errors import ProgramInterrupted
 
 if TYPE_CHECKING:
     from fairlead.deploy.base import Event
@@ -49,7 +50,7 @@ def run(
     )
     try:
         outcome = runs.run(abandon=abandon)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ProgramInterrupted):
         _leave(out, environment)
     _print(out, environment, outcome)
 

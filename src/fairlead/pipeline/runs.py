@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead import process
 from fairlead.errors import Superseded, Waiting
 from fairlead.pipeline.crash import crash
 from fairlead.pipeline.detect import Answer, Detection
@@ -25,7 +24,6 @@ from fairlead.pipeline.stages import Said, Stages, look, request_of
 
 if TYPE_CHECKING:
     from fairlead.pipeline.runtime import Flight, Runtime
-    from fairlead.pipeline.steps import Steps
 
 MOST_ROUNDS = 5  # newer releases that one process follows before it says that others push too fast
 GRACE = 20.0  # seconds for a stage's program to end after Ctrl-C; process.run kills it after 10
@@ -167,15 +165,9 @@ class _Session:
         executor = executor_id(values.state, app, environment)
         database = self.directory.parent / "runs.sqlite"
         runtime = self.stack.enter_context(launched(pipeline, executor, database, values.database_url))
-        self.stack.push(lambda kind, _error, _trace: _stop(steps) if kind is KeyboardInterrupt else None)
+        # Ctrl-C reaches this thread; the steps are in another.
+        self.stack.push(lambda kind, _error, _trace: steps.stop(GRACE) if kind is KeyboardInterrupt else None)
         return runtime
-
-
-def _stop(steps: "Steps") -> None:
-    """After Ctrl-C: what the stage runs is told to stop, and waited for. Nothing is recorded of that step."""
-    process.interrupt()
-    if steps.busy.acquire(timeout=GRACE):
-        steps.busy.release()
 
 
 def _look(scope: Scope) -> Detection:

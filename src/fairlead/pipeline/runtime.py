@@ -69,7 +69,7 @@ class Flight:
             why = f"It was begun by an older Fairlead (order of steps {self.version}; this one has {VERSION})"
         else:
             return
-        remedy = "Look at its log, then give it up and begin anew: fairlead run --abandon"
+        remedy = f"Look at its log, then give it up and begin anew: fairlead run -e {self.run.split(':')[0]} --abandon"
         raise RunStuck(f"The run {self.run} needs a person", why=why, remedy=remedy)
 
 

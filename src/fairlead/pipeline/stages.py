@@ -95,7 +95,7 @@ class RepositoryStages:
         scope = self._newest(commit)
         result = rollout.deploy(scope, Machine(vm_ip), run, deployer=self.deployer, on_event=self.on_event)
         if result.code == "stale":
-            raise Superseded(f"{scope.environment}: {result.reason}", remedy=f"fairlead run -e {scope.environment}")
+            self._newest(commit)  # somebody else was quicker with a newer release; else the fault is the machine's
         if fault := rollout.deploy_fault(scope, result):
             raise fault
         services = ", ".join(f"{change.service} {change.action}" for change in result.changes)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dbos import DBOS
 
+from fairlead import process
 from fairlead.errors import FairleadError, ProgramInterrupted
 from fairlead.pipeline.crash import crash
 from fairlead.pipeline.faults import end_of, written
@@ -23,15 +24,15 @@ from fairlead.pipeline.stages import Request, Said, Stages
 class Steps:
     """Takes the steps of runs of one environment.
 
-    log_of: a run's log. mask: takes secrets out of what is recorded. crash_at: see `crash`. busy: held while a stage
-    works.
+    log_of: a run's log. mask: takes secrets out of what is recorded. crash_at: see `crash`.
     """
 
     stages: Stages
     log_of: Callable[[str], RunLog]
     mask: Callable[[str], str]
     crash_at: str = ""
-    busy: threading.Lock = field(default_factory=threading.Lock)
+    _busy: threading.Lock = field(default_factory=threading.Lock)  # held while a stage works
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def bump(self, request: Request) -> Said:
         """The release's commit."""
@@ -57,17 +58,26 @@ class Steps:
         """The commit that pins the last proven release."""
         return self._take(run, "rollback-commit", self.stages.roll_back, commit, run, reason)
 
+    def stop(self, grace: float) -> None:
+        """Begin no further step; stop what the present one runs, and wait for it up to `grace` seconds."""
+        self._stopping.set()
+        process.interrupt()
+        if self._busy.acquire(timeout=grace):
+            self._busy.release()
+
     def _take(self, run: str, name: str, stage: Callable[..., Said], *arguments: Any) -> Said:
         said: Said = DBOS.run_step({"name": name}, self._act, run, name, stage, arguments)
         crash(self.crash_at, f"{name}:after")
         return said
 
     def _act(self, run: str, name: str, stage: Callable[..., Said], arguments: tuple[Any, ...]) -> Said:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
         log, began = self.log_of(run), time.monotonic()
         crash(self.crash_at, f"{name}:before")
         log.add(name, State.STARTED)
         try:
-            with self.busy:
+            with self._busy:
                 said = stage(*arguments)
             said["text"] = self.mask(said["text"])
         except ProgramInterrupted:
