@@ -8,7 +8,7 @@ A file `FAIRLEAD_SECRETS_DIR/<class>/<NAME>` (systemd credentials and Docker sec
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class Secrets:
     """Reads secrets where they are kept. directory: FAIRLEAD_SECRETS_DIR. variables: the process environment."""
 
     directory: Path | None
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
 
     def find(self, kind: SecretClass, name: str) -> Secret | None:
         """The secret, or None where it has no source. Raises MissingSecret for one that cannot be used."""
