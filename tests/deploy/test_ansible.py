@@ -20,7 +20,7 @@ CANARY = "canary-7f3a9d"
 TELL = """
 - name: Tell
   ansible.builtin.copy:
-    content: "{{ lookup('ansible.builtin.env', 'FAIRLEAD_RESULTS') }}"
+    content: "{{ lookup('ansible.builtin.env', 'ANSIBLE_FAIRLEAD_RESULTS') }}"
     dest: "{{ playbook_dir }}/told"
     mode: "0600"
 """
@@ -46,7 +46,7 @@ LOOK_AROUND = """
   ansible.builtin.command:
     argv: ["{{ ansible_playbook_python }}", "{{ playbook_dir }}/scan.py", "{{ values }}"]
   register: scan
-  vars: {values: "{{ lookup('ansible.builtin.env', 'FAIRLEAD_RESULTS') | dirname }}/values.json"}
+  vars: {values: "{{ lookup('ansible.builtin.env', 'ANSIBLE_FAIRLEAD_RESULTS') | dirname }}/values.json"}
 - name: Keep
   ansible.builtin.copy: {content: "{{ scan.stdout }}.", dest: "{{ playbook_dir }}/found", mode: "0600"}
 """

@@ -137,7 +137,7 @@ def environment(private: Path, checkout: Path, *, has_key: bool) -> dict[str, st
         "ANSIBLE_NOCOLOR": "True",
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_STDOUT_CALLBACK": "fairlead_events",
-        "FAIRLEAD_RESULTS": str(private / RESULTS),
+        "ANSIBLE_FAIRLEAD_RESULTS": str(private / RESULTS),
     }
     if has_key:
         own["ANSIBLE_PRIVATE_KEY_FILE"] = str(private / KEY)

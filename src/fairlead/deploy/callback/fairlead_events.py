@@ -22,7 +22,7 @@ options:
     type: path
     required: true
     env:
-      - name: FAIRLEAD_RESULTS
+      - name: ANSIBLE_FAIRLEAD_RESULTS
 """
 _OWN_MODULE = "fairlead_compose"
 
