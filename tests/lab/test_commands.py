@@ -102,7 +102,7 @@ def test_the_own_engine_is_started_and_stopped_by_its_pid_file_alone() -> None:
     assert own.start_argv() == [
         "start-stop-daemon", "--start", "--oknodo", "--background", "--make-pidfile",
         "--pidfile", "/state/engine/dockerd.pid", "--output", "/state/engine/dockerd.log",
-        "--startas", "/usr/sbin/dockerd", "--", "--bridge", "none",
+        "--exec", "/usr/sbin/dockerd", "--", "--bridge", "none",
     ]  # fmt: skip
     assert own.stop_argv() == [
         "start-stop-daemon", "--stop", "--oknodo", "--retry", "TERM/20/KILL/5", "--remove-pidfile",

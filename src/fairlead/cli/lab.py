@@ -106,7 +106,9 @@ def _lab(name: str, out: Output, *, memory: str = "2g", may_install: bool = True
 def _tell_site(out: Output, site: "Site", option: str) -> None:
     rows = [(machine.environment, machine.address, str(machine.ssh_key)) for machine in site.machines.values()]
     out.table([("machine", "address", "ssh key of the user deploy"), *rows])
-    out.detail(f"registry {site.registry} (plain HTTP)")
+    out.detail(f"registry {site.registry} (plain HTTP), git repositories in {site.directory / 'git'}")
+    for machine in list(site.machines.values())[:1]:
+        out.detail(f"log in:         {' '.join(machine.ssh_argv(site.known_hosts))}")
     out.detail(f"push an image:  fairlead lab push backend 1.0.0{option}")
     out.detail(f"remove it all:  fairlead lab down{option}")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairlead import process
-from fairlead.errors import EngineUnreachable, LabError
+from fairlead.errors import LabError
 from fairlead.lab.progress import Progress
 
 SUITE = "trixie"
@@ -50,7 +50,7 @@ def require(program: str, package: str, progress: Progress) -> None:
         process.run(["apt-get", "update", "--quiet"], environment=_WITHOUT_QUESTIONS, timeout=300)
         process.run(installation_argv(package), environment=_WITHOUT_QUESTIONS, timeout=600)
     if not shutil.which(program):
-        raise EngineUnreachable(f"The package {package} does not bring {program}")
+        raise LabError(f"The package {package} does not bring {program}")
 
 
 def bootstrap_argv(options: Sequence[str], target: Path, source: str | None) -> list[str]:

@@ -125,7 +125,7 @@ class OwnEngine:
         """Start dockerd as a daemon with its own log (start-stop-daemon is part of dpkg)."""
         return ["start-stop-daemon", "--start", "--oknodo", "--background", "--make-pidfile",
                 "--pidfile", str(self.pid_file), "--output", str(self.log_file),
-                "--startas", self.program, "--", *self.options]  # fmt: skip
+                "--exec", self.program, "--", *self.options]  # fmt: skip
 
     def stop_argv(self) -> list[str]:
         """Stop that dockerd only: the process id must be ours and still belong to the program."""
