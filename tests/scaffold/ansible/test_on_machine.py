@@ -63,7 +63,7 @@ def load(address: str) -> Iterator[Load]:
 
 def test_the_first_deploy_makes_everything_and_the_second_changes_nothing(empty: OnMachine) -> None:
     empty.release("1.0.0")
-    would = empty.deploy("--check", "--diff", "-e", "health_check_url=")
+    would = empty.deploy("--check", "--diff")
     assert (would.module["changed"], set(would.actions.values())) == (True, {"create"})
     assert "backend: create" in would.module["diff"]["prepared"]
     assert empty.ssh("ls -d /opt/shop /var/lib/fairlead/shop 2>/dev/null || true; docker ps -q") == ""
@@ -72,6 +72,7 @@ def test_the_first_deploy_makes_everything_and_the_second_changes_nothing(empty:
     second = empty.deploy("-e", "fairlead_fence=5")
     assert (second.status, second.outcome, second.actions) == (0, "unchanged", KEEP)
     assert not second.module["changed"]
+    assert second.results["The application answers on its machine"]["state"] == "skipped"
     assert empty.inspect().outcome == "match"
     empty.ssh("cd /opt/shop && sudo docker compose up --detach")  # by hand, as a person would
     third = empty.deploy("-e", "fairlead_fence=5", "--check")
@@ -140,7 +141,8 @@ def test_a_stale_release_is_refused_and_one_by_hand_is_not(serving: OnMachine) -
     stale = serving.deploy("-e", "fairlead_fence=7")
     assert (stale.outcome, stale.module["fault"]["code"]) == ("site_fault", "stale")
     assert "number 8 has been here" in stale.module["msg"]
-    by_hand = serving.deploy()
+    by_hand = serving.deploy("-e", "health_check_url=http://127.0.0.1/api/nothing", "-e", "health_check_retries=0")
+    assert (by_hand.status, by_hand.results["The application answers on its machine"]["status"]) == (2, 404)
     assert (by_hand.outcome, by_hand.module["fence"]) == ("unchanged", 8)
 
 

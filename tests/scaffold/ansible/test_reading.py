@@ -254,6 +254,11 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> N
     assert message in result["msg"]
 
 
+def test_only_a_plain_200_is_an_answer() -> None:
+    for url in ("", "file:///etc/hostname", "http://127.0.0.1:1/up", "http://[", "/up"):
+        assert not module.answers(url)
+
+
 def test_an_engine_that_does_not_answer_is_the_sites_fault(tmp_path: Path) -> None:
     result = run_module(app="shop", state="inspected", socket=str(tmp_path / "none.sock"))
     assert (result["outcome"], result["fault"]["code"]) == ("site_fault", "engine")

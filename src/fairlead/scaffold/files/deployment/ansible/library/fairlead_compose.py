@@ -85,6 +85,12 @@ options:
     description: MiB that must stay free on the engine's disk.
     default: 512
     type: int
+  health_check_url:
+    description: >-
+      Asked once at the end, and the answer is in RV(answers), so that a playbook needs another round trip only where
+      it was not 200. V("") for none.
+    default: ""
+    type: str
   keep_releases:
     description: How many releases' images stay on the machine, newest first.
     default: 3
@@ -137,6 +143,10 @@ timings:
   description: Seconds per phase.
   type: dict
   returned: with deployed
+answers:
+  description: Whether O(health_check_url) answered 200 at the first attempt.
+  type: bool
+  returned: with deployed
 fence:
   description: The fence that the machine has recorded.
   type: int
@@ -152,6 +162,7 @@ import re  # noqa: E402
 import socket  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+import urllib.request  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence  # noqa: E402
@@ -1292,6 +1303,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "steady": {"type": "float", "default": 1.0},
     "program_timeout": {"type": "int", "default": 900},
     "reserve": {"type": "int", "default": 512},
+    "health_check_url": {"type": "str", "default": ""},
     "keep_releases": {"type": "int", "default": 3},
     "keep_fences": {"type": "list", "elements": "int", "default": []},
     "record": {"type": "path", "default": "/var/lib/fairlead"},
@@ -1318,7 +1330,19 @@ def deploy(module: AnsibleModule) -> None:
     except Fault as fault:
         report = fault.report(masker(options.files.secrets()))
         module.fail_json(msg=headline(fault, report), outcome=fault.outcome, fault=report, **deployment.report)
+    result["answers"] = answers(params["health_check_url"])
     module.exit_json(diff={"prepared": summary(result["services"])}, **result)
+
+
+def answers(url: str) -> bool:
+    """Whether the application says 200 now. Every other answer, and none, is for the playbook to try again."""
+    if not url.startswith(("http://", "https://")):
+        return False
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
 
 
 def headline(fault: Fault, report: Mapping[str, Any]) -> str:
