@@ -9,6 +9,7 @@ Both sides ask one docker-registry on this machine with eight requests in flight
 import asyncio
 import ssl
 import tempfile
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks.figures import Figure, alternate, arguments, at_least, at_most, show, timed
+from benchmarks.figures import Figure, alternate, arguments, at_least, at_most, show
 from fairlead.config.models import Image, Registry
 from fairlead.registry.client import ACCEPT, RegistryClient, TagList
 from fairlead.registry.connection import Bounds
@@ -93,10 +94,14 @@ def rates(
 
 
 def election(rounds: int) -> Figure:
-    """Milliseconds for one election among 10,000 long tags, with a pattern that would ruin a backtracking engine."""
+    """Milliseconds of the processor for 10,000 long tags and a pattern that would ruin a backtracking engine."""
     tags = TagList(tuple(("a" * 120 + f"{number:08}") for number in range(10_000)))
     image = Image(repository="registry.example.com/a", policy={"numeric": r"^(a+)+(?P<n>\d+)$"}, exclude=(r"(a|a)*b$",))
-    taken = [1000 * timed(lambda: elect(Ballot(image, tags))) for _ in range(rounds)]
+    taken = []
+    for _ in range(rounds):
+        start = time.process_time()
+        elect(Ballot(image, tags))
+        taken.append(1000 * (time.process_time() - start))
     return Figure("election_of_10000_tags", "ms", taken, goal=at_most(100, of="value"))
 
 

@@ -147,7 +147,7 @@ class RegistryClient:
         Raises ImageMissing where there is no such repository, and as `Connection.ask` does.
         """
         connection = self._connection(image.registry)
-        url = connection.reach.base.join(f"{image.repository}/tags/list").copy_set_param("n", self.bounds.page_size)
+        url = connection.reach.api(f"{image.repository}/tags/list?n={self.bounds.page_size}")
         tags: dict[str, None] = {}
         seen: set[str] = set()
         for _ in range(self.bounds.pages):
@@ -234,7 +234,7 @@ class RegistryClient:
     async def _ask_manifest(self, method: str, reference: ImageReference) -> Answer:
         connection = self._connection(reference.registry)
         name = reference.digest or reference.tag
-        url = connection.reach.base.join(f"{reference.repository}/manifests/{name}")
+        url = connection.reach.api(f"{reference.repository}/manifests/{name}")
         return await connection.ask(Ask(method, url, _pull(reference), ACCEPT, self.bounds.manifest))
 
     async def _platform_manifest(self, reference: ImageReference, platform: str) -> Manifest:
@@ -250,7 +250,7 @@ class RegistryClient:
     async def _config(self, reference: ImageReference, image: Manifest) -> dict[str, Any]:
         digest = digest_in(image.content.get("config"), f"The manifest of {reference}")
         connection = self._connection(reference.registry)
-        url = connection.reach.base.join(f"{reference.repository}/blobs/{digest}")
+        url = connection.reach.api(f"{reference.repository}/blobs/{digest}")
         answer = await connection.ask(Ask("GET", url, _pull(reference), {}, self.bounds.manifest, blob=True))
         if answer.status != 200:
             raise _unexpected(answer, f"The configuration of {reference}")

@@ -237,8 +237,9 @@ class Connection:
         """The answer after redirects; credentials go only to the registry's own host name."""
         url = ask.url
         for _ in range(self._bounds.redirects + 1):
-            own = self.reach.is_own(url) and url.scheme == self.reach.base.scheme
-            headers = {**ask.headers, **({"Authorization": authorization} if authorization and own else {})}
+            headers = dict(ask.headers)
+            if authorization and self.reach.is_own(url) and url.scheme == self.reach.base.scheme:
+                headers["Authorization"] = authorization
             answer = await self._send(self._client(url).build_request(ask.method, url, headers=headers), ask.limit)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location:

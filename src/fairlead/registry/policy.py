@@ -98,6 +98,8 @@ def elect_together(ballots: Mapping[str, Ballot]) -> JointElection:
     """The newest tag that all of the images have and that fits each of them; in the order of the first one's policy."""
     if cut := [ballot.tags for ballot in ballots.values() if not ballot.tags.complete]:
         return JointElection(dict.fromkeys(ballots, _nothing_from_a_cut_list(cut[0])))
+    if len(ballots) == 1:
+        return JointElection({name: elect(ballot) for name, ballot in ballots.items()})
     rankings = {name: rank(ballot) for name, ballot in ballots.items()}
     fits = {name: frozenset(ranking.fit) for name, ranking in rankings.items()}
     newest_first = _in_order_of_the_first(ballots, frozenset().union(*fits.values()))
@@ -182,13 +184,14 @@ def _filters(image: Image) -> tuple[list[Any], list[Any]]:
 
 def _filtered(tag: str, filters: tuple[list[Any], list[Any]]) -> str:
     include, exclude = filters
-    if include and not any(pattern.search(tag) for pattern in include):
+    text = tag.encode()
+    if include and not any(pattern.search(text) for pattern in include):
         return f"is not included by {' or '.join(pattern.pattern for pattern in include)}"
-    return next((f"is excluded by {pattern.pattern}" for pattern in exclude if pattern.search(tag)), "")
+    return next((f"is excluded by {pattern.pattern}" for pattern in exclude if pattern.search(text)), "")
 
 
 def _pattern(text: str) -> Any:
-    """RE2: no pattern and no tag can make it run for long."""
+    """RE2: no pattern and no tag can make it run for long. Match bytes: for text it counts characters, slowly."""
     import re2  # noqa: PLC0415 - 20 ms, and only needed where there is a pattern
 
     return re2.compile(text)
@@ -240,11 +243,11 @@ def _numeric(policy: NumericPolicy) -> Judge:
     ((group, position),) = pattern.groupindex.items()
 
     def judge(tag: str) -> Judgement:
-        match = pattern.fullmatch(tag)
+        match = pattern.fullmatch(tag.encode())
         if match is None:
             return Judgement(None, f"does not match {policy.numeric}")
         number = match[position]  # by name, re2 would look the name up for every tag
-        if not number or not (number.isascii() and number.isdigit()) or len(number) > LONGEST_NUMBER:
+        if not number or not number.isdigit() or len(number) > LONGEST_NUMBER:
             return Judgement(None, f"has no number where {policy.numeric} names <{group}>")
         return Judgement((int(number), tag), "")
 

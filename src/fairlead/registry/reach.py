@@ -32,6 +32,10 @@ class Reach:
         scheme = "http" if self.settings.plain_http else "https"
         self.base = httpx2.URL(f"{scheme}://{API_HOSTS.get(registry, registry)}/v2/")
 
+    def api(self, path: str) -> httpx2.URL:
+        """The address of an API path below /v2/."""
+        return httpx2.URL(f"{self.base}{path}")
+
     def settings_for(self, url: httpx2.URL) -> Registry:
         """What the configuration says for an address: its own entry, else this registry's if the host is the same."""
         own = self.settings if self.is_own(url) else Registry()

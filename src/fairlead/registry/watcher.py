@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Generic, Literal, TypeVar
 
 from fairlead.config.models import Image
@@ -29,6 +30,17 @@ class Watched:
     image: Image
     pin: ImageReference | None = None
     cooldown: timedelta = timedelta(0)
+
+    @property
+    def reference(self) -> ImageReference:
+        """The image without a tag."""
+        return _repository(self.image.repository)
+
+
+@lru_cache(maxsize=4096)
+def _repository(name: str) -> ImageReference:
+    """Parsed once for all looks of a process."""
+    return ImageReference.parse(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +187,7 @@ class _Group:
             return self._failed({member.name: error for member in self.members})
 
     def _too_slow(self) -> RegistryUnreachable:
-        registries = sorted({member.image.reference.registry for member in self.members})
+        registries = sorted({member.reference.registry for member in self.members})
         return RegistryUnreachable(
             f"{', '.join(registries)} did not answer in time",
             why=f"One look at all images may take {self.client.bounds.look:g} s",
@@ -202,7 +214,7 @@ class _Group:
         if moving is not None:
             return TagList((moving,))
         try:
-            return await self.client.tags(member.image.reference)
+            return await self.client.tags(member.reference)
         except ImageMissing:
             if len(self.members) == 1:
                 raise
@@ -220,14 +232,14 @@ class _Group:
         )
 
     def _pinned_tag(self, member: Watched) -> str | None:
-        return member.pin.tag if member.pin and member.pin.name == member.image.reference.name else None
+        return member.pin.tag if member.pin and member.pin.name == member.reference.name else None
 
     async def _see(self, member: Watched, election: Election) -> Sighting:
         """What the elected tag is. The pinned tag of a version policy is not asked for again, unless rechecked."""
         base = Sighting(member.name, member.pin, rejected=election.rejected, why=election.why)
         if election.elected is None:
             return base
-        reference = member.image.reference.with_tag(election.elected)
+        reference = member.reference.with_tag(election.elected)
         pin = member.pin if election.elected == self._pinned_tag(member) else None
         moving = moving_tag(member.image) is not None
         if pin and pin.digest and not moving and not self.rules.recheck:
@@ -246,7 +258,7 @@ class _Group:
     async def _is_same(self, member: Watched, resolved: ResolvedImage) -> bool:
         """Whether the pinned reference is, for the platform, the same image; a pin that is gone is another one."""
         pin = member.pin
-        if pin is None or pin.digest is None or pin.name != member.image.reference.name:
+        if pin is None or pin.digest is None or pin.name != member.reference.name:
             return False
         try:
             return await self.client.platform_digest(pin, member.image.platform) == resolved.platform_digest
@@ -308,7 +320,7 @@ class _Group:
         return Wait("together", self._names(), tag, since, missing=missing, overdue=overdue)
 
     async def _first_there(self, member: Watched, tag: str) -> datetime:
-        reference = member.image.reference.with_tag(tag)
+        reference = member.reference.with_tag(tag)
         resolved = await self.client.resolve(reference, member.image.platform)
         sighting = Sighting(member.name, member.pin, reference.with_tag(tag, resolved.digest), resolved)
         return self._since(sighting)
@@ -357,7 +369,8 @@ class _Found(Generic[_T]):
 
 async def _each(asked: Mapping[str, Awaitable[_T]]) -> _Found[_T]:
     """Ask for all at once; a FairleadError of one is kept beside the answers, anything else is a bug and raised."""
-    answers = await asyncio.gather(*(_caught(question) for question in asked.values()))
+    questions = [_caught(question) for question in asked.values()]
+    answers = [await questions[0]] if len(questions) == 1 else await asyncio.gather(*questions)
     named = dict(zip(asked, answers, strict=True))
     errors = {name: answer for name, answer in named.items() if isinstance(answer, FairleadError)}
     found = {name: answer for name, answer in named.items() if not isinstance(answer, FairleadError)}
