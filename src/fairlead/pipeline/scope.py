@@ -38,6 +38,15 @@ class Scope:
         scope.settings  # noqa: B018 - an unknown environment is refused here, before any work
         return scope
 
+    @classmethod
+    def open_all(cls, place: Path, variables: Variables) -> "tuple[Self, ...]":
+        """Every environment of the head, as `open` reads one."""
+        repository = Repository.open(place, branch=_branch(place))
+        repository.fetch()
+        head = repository.head()
+        configuration = _configuration(repository, head)
+        return tuple(cls(name, head, configuration, repository, variables) for name in configuration.environments)
+
     @property
     def settings(self) -> Environment:
         """What fairlead.yaml says of this environment. Raises InvalidSetting."""
