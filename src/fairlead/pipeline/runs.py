@@ -70,11 +70,15 @@ class Runs:
         directory = directory_of(scope.variables.state, scope.configuration.app, scope.environment)
         with hold(holder_of(directory), scope.environment) as holder, ExitStack() as stack:
             session = _Session(scope, directory, holder, self.stages_of(scope), self.tell, stack)
-            ended = session.settle(abandon=abandon) if holder.left else None
+            ended = None
+            if holder.left:
+                ended = session.settle(abandon=abandon)
+                scope = self.open_scope()
             for _ in range(MOST_ROUNDS):
-                outcome = session.round(self.open_scope(), ended)
+                outcome = session.round(scope, ended)
                 if outcome:
                     return outcome
+                scope = self.open_scope()
         raise Superseded(
             f"{scope.environment}: {MOST_ROUNDS} releases were overtaken by newer ones",
             remedy=f"fairlead run -e {scope.environment}",
