@@ -1,12 +1,17 @@
-"""An engine of our own beside the one that everybody uses: another socket, other directories, no bridge."""
+"""An engine of our own beside the one that everybody uses: another socket, other directories, another bridge.
+
+Not `--bridge none`: with it dockerd deletes docker0, which is the other engine's (tried, to everybody's surprise).
+"""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fairlead import process
 from fairlead.errors import EngineUnreachable
 from fairlead.lab import engine
 from fairlead.lab.engine import Docker, OwnEngine
@@ -23,11 +28,21 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def own(place: Path) -> Iterator[tuple[OwnEngine, Docker]]:
+def bridge() -> Iterator[str]:
+    """A bridge of its own, with an address from the range for documentation (RFC 5737)."""
+    name = f"fl{os.getpid()}"
+    process.run(["ip", "link", "add", "name", name, "type", "bridge"])
+    process.run(["ip", "address", "add", "198.51.100.1/24", "dev", name])
+    yield name
+    process.run(["ip", "link", "delete", name])
+
+
+@pytest.fixture
+def own(place: Path, bridge: str) -> Iterator[tuple[OwnEngine, Docker]]:
     host = f"unix://{place}/docker.sock"
     options = (
         "--host", host, "--data-root", str(place / "data"), "--exec-root", str(place / "exec"),
-        "--pidfile", str(place / "own.pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false",
+        "--pidfile", str(place / "own.pid"), "--bridge", bridge, "--iptables=false", "--ip-masq=false",
     )  # fmt: skip
     found = OwnEngine(place / "engine", options=options)
     yield found, Docker(host)
@@ -45,6 +60,7 @@ def test_an_engine_that_was_started_here_is_stopped_and_no_other(own: tuple[OwnE
     assert engine.stop(own_engine)
     assert not docker.answers()
     assert Docker().answers()
+    assert Path("/sys/class/net/docker0").exists()
 
 
 def test_without_an_engine_and_without_leave_it_says_what_to_do(own: tuple[OwnEngine, Docker]) -> None:
