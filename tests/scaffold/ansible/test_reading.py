@@ -144,6 +144,21 @@ def test_whose_fault_a_failed_start_is(words: str, outcome: str) -> None:
     assert module.start_fault(1, words, "db").outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (15, "services.backend Additional property imge is not allowed", "compose-invalid"),
+        (1, "docker: unknown command: docker compose\n\nRun 'docker --help' for more information", "compose-missing"),
+        (125, "unknown shorthand flag: 'a' in -ansi\nSee 'docker --help'.", "compose-missing"),
+        (1, "docker: 'compose' is not a docker command.", "compose-missing"),
+        (127, "timeout: failed to run command 'docker': No such file or directory", "compose-missing"),
+    ],
+)
+def test_whose_fault_an_unreadable_compose_file_is(status: int, words: str, code: str) -> None:
+    fault = module.config_fault(status, words)
+    assert (fault.code, fault.outcome) == (code, "release_fault" if code == "compose-invalid" else "site_fault")
+
+
 def test_a_program_that_reached_its_time_limit_is_the_sites_fault() -> None:
     assert module.pull_fault(124, "").outcome == "site_fault"
     assert module.start_fault(137, "", "db").outcome == "site_fault"

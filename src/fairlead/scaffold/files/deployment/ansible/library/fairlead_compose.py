@@ -726,6 +726,7 @@ REGISTRY_WORDS = re.compile(
     r"unauthorized|denied|too ?many ?requests|certificate|tls:|server gave http|unexpected eof|\b50[0234]\b",
     re.IGNORECASE,
 )
+NO_COMPOSE_WORDS = re.compile(r"unknown command|not a docker command|unknown (shorthand )?flag", re.IGNORECASE)
 MISSING_WORDS = re.compile(r"manifest unknown|not found|no matching manifest|name unknown", re.IGNORECASE)
 
 
@@ -769,7 +770,7 @@ class Compose:
     def _config(self, files: str, words: Sequence[str]) -> str:
         status, out, err = self.run(self.argv(files, "config", *words))
         if status:
-            raise ReleaseFault("compose-invalid", f"docker-compose.yml is not valid: {last_line(err)}")
+            raise config_fault(status, err or out)
         return out
 
     def pull(self, files: str, services: Sequence[str]) -> None:
@@ -789,6 +790,14 @@ def last_line(text: str) -> str:
     """What a program said at the end."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
+
+
+def config_fault(status: int, text: str) -> Fault:
+    """A Compose file that cannot be read: the release's fault, unless there is no Compose to read it."""
+    if NO_COMPOSE_WORDS.search(text) or status in (124, 126, 127, 137):
+        reason = f"`docker compose` does not run on this machine; install the Compose plugin: {last_line(text)}"
+        return SiteFault("compose-missing", reason)
+    return ReleaseFault("compose-invalid", f"docker-compose.yml is not valid: {last_line(text)}")
 
 
 def pull_fault(status: int, text: str) -> Fault:
