@@ -44,7 +44,8 @@ class Holder:
 @contextmanager
 def hold(path: Path, environment: str) -> Iterator[Holder]:
     """Hold the environment until the end of the block. Raises Busy, which names the holder."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in (*reversed(path.parents[:3]), path.parent):  # `mode` is for the last one only
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -13,7 +13,6 @@ class State(StrEnum):
     """What an entry says of its stage, or of the whole run."""
 
     STARTED = "started"
-    NOTE = "note"
     DONE = "done"
     FAILED = "failed"
     RESUMED = "resumed"
