@@ -31,7 +31,8 @@ FairleadError                     what, why, what to do, and a stable code
 │   ├── SigningFailed             signing is asked for and impossible
 │   ├── UnsafePath                a path is a link or leaves the repository
 │   ├── InvalidPins               images.yml is not a plain list of pins
-│   └── InvalidQuarantine         quarantine.yml is not a list of quarantined images
+│   ├── InvalidQuarantine         quarantine.yml is not a list of quarantined images
+│   └── ImageQuarantined          an image to be pinned is quarantined there
 ├── ScaffoldError                 the files that `fairlead init` writes
 │   ├── InvalidAnswer             a name or an address that init cannot write into them
 │   ├── FilesExist                would be overwritten
@@ -294,6 +295,12 @@ class InvalidQuarantine(RepositoryError):
 
     code = "FL-QUARANTINE"
     exit_code = 2
+
+
+class ImageQuarantined(RepositoryError):
+    """An image that is to be pinned failed in that environment before, and nobody has lifted it since."""
+
+    code = "FL-QUARANTINED"
 
 
 class ScaffoldError(FairleadError):

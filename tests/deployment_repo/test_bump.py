@@ -13,7 +13,15 @@ from fairlead.deployment_repo import quarantine
 from fairlead.deployment_repo.bump import Bump, Pace, bump, made_by, pins_at, promote, rollback
 from fairlead.deployment_repo.message import ImageChange, Kind
 from fairlead.deployment_repo.repository import Repository
-from fairlead.errors import InvalidPins, PinChanged, PushContended, RemoteDenied, RewrittenHistory, UnsafePath
+from fairlead.errors import (
+    ImageQuarantined,
+    InvalidPins,
+    PinChanged,
+    PushContended,
+    RemoteDenied,
+    RewrittenHistory,
+    UnsafePath,
+)
 from tests.fixtures.git import PINS, PRODUCTION, STAGING, Site, git, image
 
 APP_OLD, APP_NEW = image("backend", "1.0.0", "a"), image("backend", "1.1.0", "b")
@@ -272,6 +280,29 @@ def test_a_rollback_and_its_quarantine_are_one_commit_with_the_reason(site: Site
 
     again = rollback(repository, "staging", good, failed, "run-1", reason="never healthy", quarantine_on="2026-11-23")
     assert (again.commit, again.already) == (made.commit, True)
+
+
+def test_a_quarantined_image_is_not_pinned_again_without_a_person(site: Site) -> None:
+    repository = site.open("copy")
+    good = site.head
+    failed = bump(repository, "staging", [APP], "run-1").commit
+    rollback(repository, "staging", good, failed, "run-1", reason="never healthy", quarantine_on="2026-11-23")
+    with pytest.raises(ImageQuarantined, match=r"app_image: .* is quarantined in staging") as caught:
+        bump(repository, "staging", [APP], "run-2")
+    assert "2026-11-23: never healthy" in caught.value.why
+    assert promote(repository, "staging", "production", failed, "run-3").changes  # it failed in staging only
+
+    site.write({layout.QUARANTINE: "# lifted\n"})
+    assert not bump(repository, "staging", [APP], "run-2").already
+
+
+def test_a_promotion_leaves_what_is_quarantined_where_it_is(site: Site) -> None:
+    repository = site.open("copy")
+    proven = bump(repository, "staging", [APP, WEB], "run-1").commit
+    entry = quarantine.Quarantined("production", APP_NEW)
+    site.write({layout.QUARANTINE: quarantine.add(None, [entry]).decode()})
+    promoted = promote(repository, "staging", "production", proven, "run-2")
+    assert [change.name for change in promoted.changes] == ["frontend_image"]
 
 
 def test_a_rollback_leaves_a_pin_that_a_person_changed_since(site: Site) -> None:

@@ -14,9 +14,9 @@ from fairlead.config import layout
 from fairlead.deployment_repo import plain, quarantine
 from fairlead.deployment_repo.message import ImageChange, ReleaseMessage, run_name
 from fairlead.deployment_repo.pins import edit_pins, read_pins
-from fairlead.deployment_repo.quarantine import Quarantined
+from fairlead.deployment_repo.quarantine import Quarantined, is_quarantined
 from fairlead.deployment_repo.repository import Commit, Entry, Repository
-from fairlead.errors import InvalidPins, PinChanged, PushContended
+from fairlead.errors import ImageQuarantined, InvalidPins, PinChanged, PushContended
 from fairlead.images import ImageReference
 
 TRIES = 5
@@ -81,19 +81,25 @@ def bump(
     """Commit and push the changes of an environment's pins as one release.
 
     run: the run's name; the same run never makes a second commit. Raises PinChanged when a pin is neither what a change
-    starts from nor what it leads to, PushContended, InvalidPins, and what Repository.fetch, commit and push raise.
+    starts from nor what it leads to, ImageQuarantined, PushContended, InvalidPins, InvalidQuarantine, and what
+    Repository.fetch, commit and push raise.
     """
     message = ReleaseMessage(environment, run_name(run), tuple(changes))
     return _release(repository, message, (), pace)
 
 
 def promote(repository: Repository, source: str, target: str, proven: str, run: str, *, pace: Pace = PACE) -> Bump:
-    """Pin in `target` the digests that `source` has at its proven commit. Raises as `bump` does."""
+    """Pin in `target` the digests that `source` has at its proven commit. Raises as `bump` does.
+
+    Images that are quarantined in `target` are left where they are.
+    """
     repository.fetch()
-    wanted, current = pins_at(repository, proven, source), pins_at(repository, repository.head(), target)
-    message = ReleaseMessage(
-        target, run_name(run), tuple(differences(current, wanted)), promoted_from=source, proven=proven
-    )
+    head = repository.head()
+    held = quarantine.read(repository.read(head, layout.QUARANTINE))
+    wanted = pins_at(repository, proven, source).items()
+    allowed = {name: pin for name, pin in wanted if not is_quarantined(held, target, pin)}
+    changes = tuple(differences(pins_at(repository, head, target), allowed))
+    message = ReleaseMessage(target, run_name(run), changes, promoted_from=source, proven=proven)
     return _release(repository, message, (), pace)
 
 
@@ -134,7 +140,7 @@ def made_by(repository: Repository, environment: str, run: str) -> Bump | None:
 
 def pins_at(repository: Repository, commit: str, environment: str) -> dict[str, ImageReference]:
     """An environment's pins in a commit. Raises InvalidPins (also for a missing file) and UnsafePath."""
-    return read_pins(_images(repository, commit, environment).content, layout.images_file(environment))
+    return read_pins(_files(repository, commit, environment)[0].content, layout.images_file(environment))
 
 
 def differences(current: Mapping[str, ImageReference], wanted: Mapping[str, ImageReference]) -> Iterator[ImageChange]:
@@ -197,29 +203,40 @@ def _edit(
 ) -> Edit | None:
     """The head's files with the changes that are still to be made."""
     path, head = layout.images_file(message.environment), commits[0].id
-    images = _images(repository, head, message.environment)
+    images, listed = _files(repository, head, message.environment)
     open_changes = tuple(_outstanding(message.changes, read_pins(images.content, path), path))
     if not open_changes:
         return None
+    _refuse_quarantined(open_changes, quarantine.read(listed.content), message.environment)
     edited = edit_pins(images.content, {change.name: change.new for change in open_changes}, path)
     files = {path: replace(images, content=edited)}
     if culprits:
-        before = repository.entry(head, layout.QUARANTINE) or Entry(b"")
-        files[layout.QUARANTINE] = replace(before, content=quarantine.add(before.content, culprits))
+        files[layout.QUARANTINE] = replace(listed, content=quarantine.add(listed.content, culprits))
     described = tuple(_described(change, commits) for change in open_changes)
     return Edit(files, replace(message, changes=described))
 
 
-def _images(repository: Repository, commit: str, environment: str) -> Entry:
+def _files(repository: Repository, commit: str, environment: str) -> tuple[Entry, Entry]:
+    """The environment's images.yml and the quarantine (empty where there is none)."""
     path = layout.images_file(environment)
-    entry = repository.entry(commit, path)
-    if entry is None:
+    images, listed = repository.entries(commit, (path, layout.QUARANTINE))
+    if images is None:
         raise InvalidPins(
             f"{path} does not exist at {commit[:12]} of {repository.branch}",
             why=f"It holds the pins of {environment}",
             remedy=f"fairlead init writes it; or commit an empty {path}",
         )
-    return entry
+    return images, listed or Entry(b"")
+
+
+def _refuse_quarantined(changes: Sequence[ImageChange], held: Sequence[Quarantined], environment: str) -> None:
+    for change in changes:
+        if entry := is_quarantined(held, environment, change.new):
+            raise ImageQuarantined(
+                f"{change.name}: {change.new} is quarantined in {environment}",
+                why=f"It failed there{f' on {entry.date}' if entry.date else ''}: {entry.reason or 'no reason given'}",
+                remedy=f"Push a mended image; or delete its line in {layout.QUARANTINE}, commit and push",
+            )
 
 
 def _outstanding(

@@ -198,10 +198,16 @@ class Repository:
 
     def entry(self, commit: str, path: str) -> Entry | None:
         """A file with its mode. Raises UnsafePath."""
-        look = self.look([(commit, path)])[0]
-        if isinstance(look, UnsafePath):
-            raise look
-        return look
+        return self.entries(commit, [path])[0]
+
+    def entries(self, commit: str, paths: Sequence[str]) -> list[Entry | None]:
+        """Several files of one commit, by one process. Raises UnsafePath."""
+        found: list[Entry | None] = []
+        for look in self.look([(commit, path) for path in paths]):
+            if isinstance(look, UnsafePath):
+                raise look
+            found.append(look)
+        return found
 
     def look(self, places: Sequence[tuple[str, str]]) -> list[Look]:
         """The files at (commit, path) places, by one process; the error in the place of what must not be read."""
