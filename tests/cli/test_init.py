@@ -30,7 +30,7 @@ def test_flags_write_a_repository_and_say_what_comes_next(tmp_path: Path) -> Non
     assert told["directory"] == str(tmp_path / "deploy")
     assert "fairlead.yaml" in told["paths"]
     assert told["unmatched_variables"] == ["db_image", "gateway_image"]
-    assert "git push origin main fairlead-scaffold" in done.stderr
+    assert "git push -u origin main fairlead-scaffold" in done.stderr
     assert "To undo: " in done.stderr
     assert list(read_configuration(tmp_path / "deploy").environments) == ["staging", "production"]
 
@@ -119,3 +119,5 @@ def test_a_lab_answers_all_questions(tmp_path: Path, session_lab: Lab, lab_site:
     assert configuration.provision.addresses == {"staging": lab_site.machines["staging"].address}
     assert configuration.images["app_image"].repository == f"{lab_site.registry}/shop/backend"
     assert lab_site.machines["staging"].known_hosts_line in (tmp_path / layout.KNOWN_HOSTS).read_text()
+    remote = subprocess.run(["git", "-C", tmp_path, "remote", "get-url", "origin"], stdout=subprocess.PIPE, check=True)
+    assert remote.stdout.decode().strip() == lab_site.repository("shop")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fairlead import process
+from fairlead.config.secrets import SecretClass, Secrets
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
 from fairlead.lab import addresses, demo, engine
 from fairlead.lab.addresses import Network
@@ -108,6 +109,16 @@ def test_up_again_changes_nothing(lab_site: Site, session_lab: Lab) -> None:
     assert session_lab.up() == lab_site
     assert session_lab.docker.run(*ids).stdout == before
     assert session_lab.site() == lab_site
+
+
+def test_its_secrets_are_where_fairlead_looks_for_them(lab_site: Site, session_lab: Lab) -> None:
+    secrets = Secrets(lab_site.secrets, {})
+    key = secrets.get(SecretClass.CONTROL, "ssh_key_staging").reveal()
+    assert key == lab_site.machines["staging"].ssh_key.read_text().removesuffix("\n")
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (lab_site.secrets, *lab_site.secrets.rglob("*")))
+    password = secrets.get(SecretClass.APPLICATION, "postgres_password")
+    session_lab.site()
+    assert secrets.get(SecretClass.APPLICATION, "postgres_password") == password
 
 
 def test_status_tells_addresses_health_and_memory(lab_site: Site, session_lab: Lab) -> None:

@@ -95,7 +95,14 @@ def init(  # noqa: PLR0913 - each is a flag of the command
         secrets=tuple(secret or ("postgres_password",)),
         version_path=known.version_path if version_path is None else version_path,
     )
-    _write(directory, answers, output)
+    _write(directory, answers, output, _remote_of(lab, answers.app) if lab else "")
+
+
+def _remote_of(lab: str, app: str) -> str:
+    """The application's repository on a lab's git server, made if it is not there."""
+    from fairlead.lab.site import Lab  # noqa: PLC0415
+
+    return Lab(lab, options.variables().state).site().repository(app)
 
 
 def _defaults_of(lab: str) -> _Defaults:
@@ -166,18 +173,21 @@ def _answers(app: str, environments: list[str], images: list[str], registry: str
     return Answers(app, tuple(environments), parsed, plain_http=plain_http, **others)
 
 
-def _write(directory: Path, answers: "Answers", output: Output) -> None:
+def _write(directory: Path, answers: "Answers", output: Output, remote: str) -> None:
+    """remote: becomes `origin`, where the repository has none."""
     from fairlead.scaffold.copy import write  # noqa: PLC0415
-    from fairlead.scaffold.git import PRISTINE  # noqa: PLC0415
+    from fairlead.scaffold.git import PRISTINE, Git  # noqa: PLC0415
     from fairlead.scaffold.render import TEMPLATE  # noqa: PLC0415
 
     written = write(directory, answers)
+    if remote:
+        Git(directory).add_remote(remote)
     output.done(f"Wrote {len(written.paths)} files into {directory}; the branch {PRISTINE} keeps them as shipped")
     if written.unmatched_variables:
         named = ", ".join(written.unmatched_variables)
         output.waiting(f"{TEMPLATE} uses {named}, not among your images: edit it to the services that you have")
     output.detail("Look at fairlead.yaml, then:")
-    for command in ("git add --all", "git commit -m 'Begin'", f"git push origin main {PRISTINE}"):
+    for command in ("git add --all", "git commit -m 'Begin'", f"git push -u origin main {PRISTINE}"):
         output.detail(f"  {_in(directory)}{command}")
     output.detail(f"  fairlead detect --repo {shlex.quote(str(directory))} -e {answers.environments[0]} --explain")
     output.detail(f"To undo: remove these files, and {_in(directory)}git branch --delete --force {PRISTINE}")

@@ -1,5 +1,6 @@
 """`fairlead lab`: a local site to try everything on; up, down, status, push."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,6 +110,7 @@ def _tell_site(out: Output, site: "Site", option: str) -> None:
     out.detail(f"registry {site.registry} (plain HTTP), git repositories in {site.directory / 'git'}")
     for machine in list(site.machines.values())[:1]:
         out.detail(f"log in:         {' '.join(machine.ssh_argv(site.known_hosts))}")
+    out.detail(f"keys, secrets:  export FAIRLEAD_SECRETS_DIR={shlex.quote(str(site.secrets))}")
     out.detail(f"push an image:  fairlead lab push backend 1.0.0{option}")
     out.detail(f"remove it all:  fairlead lab down{option}")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
-from fairlead.lab import addresses, engine, machines, registry, repositories
+from fairlead.lab import addresses, engine, machines, registry, repositories, secrets
 from fairlead.lab.containers import names_of
 from fairlead.lab.engine import Docker, OwnEngine
 from fairlead.lab.existing import Existing, option
@@ -49,6 +49,11 @@ class Site:
         return self.directory / "known_hosts"
 
     @property
+    def secrets(self) -> Path:
+        """For FAIRLEAD_SECRETS_DIR: the machines' SSH keys and the demo's password."""
+        return self.directory / "secrets"
+
+    @property
     def registry_container(self) -> str:
         """For `docker stop` and `docker start`: a site whose registry is gone."""
         return names_of(self.name, registry.ROLE)
@@ -66,6 +71,7 @@ class Site:
             "subnet": self.subnet,
             "registry": self.registry,
             "known_hosts": str(self.known_hosts),
+            "secrets": str(self.secrets),
             "machines": {name: machine.as_document() for name, machine in self.machines.items()},
             "repositories": repositories.all_of(self.directory),
         }
@@ -182,6 +188,7 @@ class Lab:
         fresh = site.known_hosts.with_suffix(".new")
         fresh.write_text(lines, encoding="ascii")
         fresh.replace(site.known_hosts)
+        secrets.ensure(self.directory, found.values())
         return site
 
     def site(self) -> Site:

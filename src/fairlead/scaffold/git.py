@@ -103,6 +103,11 @@ class Git:
         """Whether `origin` is known."""
         return REMOTE in self._line(["remote"]).splitlines()
 
+    def add_remote(self, url: str) -> None:
+        """Make `origin` this repository, unless there is an `origin`."""
+        if not self.has_remote():
+            self._run(["remote", "add", REMOTE, url])
+
     def fetch(self, branch: str) -> bool:
         """Fetch one branch of `origin`. False: the remote has no such branch, or does not answer."""
         return self._run(fetch_branch(branch), expect=(0, 1, 128), timeout=_PATIENCE).exit_code == 0
