@@ -28,16 +28,11 @@ services:
     environment: {{PASSWORD: "${{PASSWORD:?}}"}}
     healthcheck: {{test: [CMD, test, -e, /marks/healthy], interval: 300ms, timeout: 2s, retries: 3}}
 """
+# Beside the pins: what is here beats group_vars/all.yml.
 VARIABLES = """\
 app_name: {app}
 app_directory: /opt/{app}
 health_check_url: ""
-registry_password: ""
-allow_unpinned: false
-force_recreate: false
-keep_releases: 3
-ansible_user: deploy
-ansible_python_interpreter: /usr/bin/python3
 """
 ENV = "PASSWORD={{ password | to_json | replace('$', '\\\\$') }}\n"
 DOCKERFILE = """\
@@ -135,7 +130,7 @@ class AnsibleField:
     def write(self, checkout: Path, image: ImageReference) -> None:
         """The export of a commit: the shipped files, with a stack of one service."""
         place = copy_shipped(checkout)
-        (place / "group_vars/all.yml").write_text(VARIABLES.format(app=self.app))
+        (place / "group_vars/staging/conformance.yml").write_text(VARIABLES.format(app=self.app))
         (place / "templates/docker-compose.yml.j2").write_text(COMPOSE.format(image=IMAGE))
         (place / "templates/env.j2").write_text(ENV)
         (checkout / layout.images_file("staging")).write_text(f"{IMAGE}: {image}\n")
@@ -145,7 +140,7 @@ class AnsibleField:
 def copy_shipped(checkout: Path) -> Path:
     """The Ansible part of what `fairlead init` writes; returns its directory."""
     with as_file(files("fairlead") / "scaffold" / "files" / layout.ANSIBLE) as shipped:
-        shutil.copytree(shipped, checkout / layout.ANSIBLE)
+        shutil.copytree(shipped, checkout / layout.ANSIBLE, dirs_exist_ok=True)
     return checkout / layout.ANSIBLE
 
 
