@@ -71,6 +71,7 @@ BAD = [
     ("ok: x:1\na: Nope:1\n", "images.yml:2: a: 'Nope:1' is not an image reference"),
     ('a: \'{{ lookup("pipe", "id") }}\'\n', "images.yml:1: a: "),
     ("a: nginx\n", "images.yml:1: a: 'nginx' has neither a tag nor a digest"),
+    ("? a\n", "images.yml:1: a key without a colon"),
     ("a: [\n", "images.yml:2: "),
     ("a: '\x1b'\n", "images.yml is not YAML"),
 ]
@@ -92,6 +93,11 @@ def test_bytes_that_are_not_utf_8_are_refused_with_their_line() -> None:
 def test_a_huge_file_is_refused() -> None:
     with pytest.raises(InvalidPins, match="larger than 1 MiB"):
         read_pins(b"#" * (1024 * 1024 + 1))
+
+
+def test_an_edit_that_would_land_elsewhere_is_refused() -> None:
+    with pytest.raises(InvalidPins, match="cannot be edited in place"):
+        edit_pins(b"? a # c:d\n", {"a": NEW})
 
 
 def test_a_new_image_in_braces_is_refused() -> None:

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.deployment_repo.bump import Pace, bump
+from fairlead.deployment_repo.history import releases
 from fairlead.deployment_repo.proofs import TRIES, Proof, Proofs, read_note
 from fairlead.deployment_repo.repository import NOTES, Repository
 from fairlead.errors import PushContended
 from tests.deployment_repo.test_bump import APP, WEB, quick
-from tests.fixtures.git import Site, git
+from tests.fixtures.git import Site, git, make_site
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -62,6 +63,18 @@ def test_a_proof_is_there_for_every_clone(site: Site) -> None:
     assert Proofs(two).all() == {site.head: (added,)}
     assert git(site.remote, "notes", "--ref=fairlead", "show", site.head) == added.line()
     assert len(site.commits()) == 1
+
+
+def test_a_repository_with_sha_256_ids_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DEFAULT_HASH", "sha256")
+    site = make_site(tmp_path)
+    repository = site.open("copy")
+    commit = bump(repository, "staging", [APP], "run-1").commit
+    Proofs(repository).add(proof(commit))
+    assert len(commit) == 64
+    assert Proofs(repository).last_proven("staging") == proof(commit)
+    repository.fetch()
+    assert [release.fence for release in releases(repository, "staging")] == [2, 1]
 
 
 def test_lines_are_only_added_and_never_doubled(site: Site) -> None:

@@ -189,7 +189,9 @@ def _pin(text: str, key: Any, value: Any, source: str) -> _Pin:
     if value.style in _QUOTED:
         start, end = start + 1, end - 1
     elif not value.value:
-        start = end = text.index(":", key.end_mark.index) + 1
+        start = end = text.find(":", key.end_mark.index) + 1
+        if not start:
+            raise _unreadable(source, key.start_mark, "a key without a colon")
     return _Pin(key.value, value.value, start, end, key.start_mark.line + 1, key.start_mark.column)
 
 

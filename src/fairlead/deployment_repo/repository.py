@@ -268,14 +268,16 @@ class Repository:
         Author, committer and signing come from git's configuration. Raises IdentityMissing, SigningFailed, UnsafePath.
         """
         edits = [_data(f"M {entry.mode} inline {check_path(path)}", entry.content) for path, entry in files.items()]
-        return self._commit(parent, edits, message, sign=self.signing)
+        return self._commit(parent, edits, message, digits=len(parent), sign=self.signing)
 
     def commit_note(self, parent: str | None, commit: str, text: str, message: str) -> str:
         """A commit of the notes ref on `parent` in which `commit`'s note is `text`."""
-        return self._commit(parent, [_data(f"N inline {commit_id(commit)}", text.encode())], message, sign=False)
+        edit = _data(f"N inline {commit_id(commit)}", text.encode())
+        return self._commit(parent, [edit], message, digits=len(commit), sign=False)
 
-    def _commit(self, parent: str | None, edits: Sequence[bytes], message: str, *, sign: bool) -> str:
-        draft = self.git.run("fast-import", "--quiet", stdin=import_stream(uuid.uuid4().hex, parent, edits))
+    def _commit(self, parent: str | None, edits: Sequence[bytes], message: str, *, digits: int, sign: bool) -> str:
+        stream = import_stream(uuid.uuid4().hex, parent, edits, digits)
+        draft = self.git.run("fast-import", "--quiet", stdin=stream)
         tree = f"{commit_id(draft.stdout.strip())}^{{tree}}"
         words = ["commit-tree", *(["-S"] if sign else []), *(["-p", parent] if parent else []), "-F", "-", tree]
         made = self.git.run(*words, stdin=message, expect=ANY_EXIT)
@@ -366,16 +368,16 @@ def push_argv(remote: str, commit: str, ref: str, expected: str) -> list[str]:
     return ["push", "--quiet", "--porcelain", "--no-verify", lease, "--", remote, f"{commit}:{ref}"]
 
 
-def import_stream(name: str, parent: str | None, edits: Sequence[bytes]) -> bytes:
+def import_stream(name: str, parent: str | None, edits: Sequence[bytes], digits: int = 40) -> bytes:
     """What `git fast-import` reads to write the edited tree and print the id of a draft commit that has it.
 
-    The draft's ref is deleted in the same stream, so it never exists on disk. (git-fast-import(1), "reset".)
+    digits: of the repository's ids, 40 or 64. The draft's ref is deleted in the same stream, so it never exists on
+    disk. (git-fast-import(1), "reset".)
     """
     ref = f"refs/fairlead/draft-{name}"
     start = [f"commit {ref}", "mark :1", "committer Fairlead <fairlead@localhost> 0 +0000", "data 0"]
     start += [f"from {commit_id(parent)}"] if parent else []
-    zero = "0" * len(parent or "0" * 40)
-    end = ["get-mark :1", f"reset {ref}", f"from {zero}", ""]
+    end = ["get-mark :1", f"reset {ref}", f"from {'0' * digits}", ""]
     return b"".join([_lines(start), *edits, _lines(end)])
 
 
