@@ -150,6 +150,7 @@ def test_a_secret_is_in_no_process_and_in_no_file_afterwards(tmp_path: Path, mon
     deployer(key=CANARY).deploy(request(checkout, {"password": CANARY}))
     assert (checkout / PLACE / "found").read_text() == "."
     assert not private_directory_of(checkout).exists()
+    assert list((tmp_path / "home").iterdir()) == []
     assert [path for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []
 
 

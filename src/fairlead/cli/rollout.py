@@ -120,9 +120,7 @@ def verify(
     if junit:
         _write_junit(junit, verification, environment)
     proof = rollout.prove(scope, _run_name(run, environment), verification)
-    out.done(f"{environment}: {scope.commit[:9]} is proven")
-    for result in verification.results:
-        out.detail(f"{result.name}: {result.detail}")
+    _tell_proven(out, scope, verification)
     facts = {"environment": environment, "commit": scope.commit, "vm_ip": machine.vm_ip}
     results = [_check_facts(result) for result in verification.results]
     out.document({"version": 1, **facts, "checks": results, "proof": proof.model_dump(mode="json")})
@@ -168,6 +166,12 @@ def _deploy_facts(result: "DeployResult") -> dict[str, Any]:
 def _tell_attempt(out: Output, name: str, attempt: int, outcome: "Outcome") -> None:
     if not outcome.passed:
         out.waiting(f"{name}: attempt {attempt}: expected {outcome.expected}; came {outcome.came}")
+
+
+def _tell_proven(out: Output, scope: "Scope", verification: "Verification") -> None:
+    out.done(f"{scope.environment}: {scope.commit[:9]} is proven")
+    for result in verification.results:
+        out.detail(f"{result.name}: {result.detail}")
 
 
 def _check_facts(result: "CheckResult") -> dict[str, Any]:

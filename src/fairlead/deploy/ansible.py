@@ -35,6 +35,7 @@ from fairlead.errors import ProgramError, ProgramInterrupted
 
 CALLBACKS = Path(__file__).parent / "callback"
 PASSED_ON = ("HOME", "PATH", "USER", "LOGNAME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+COLLECTIONS = "/usr/share/ansible/collections"
 LONGEST_DEPLOY = 3600.0  # seconds; the module's own limits for pulling and health lie far below
 VALUES, KEY, RESULTS, CONNECTIONS, NO_SETTINGS = "values.json", "key", "results.jsonl", "connections", "ansible.cfg"
 _COMPLAINT_LINES = 12
@@ -127,6 +128,8 @@ def environment(private: Path, checkout: Path, *, has_key: bool) -> dict[str, st
     own = {
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": str(private / NO_SETTINGS),  # the same deploy, whoever's home directory it starts from
+        "ANSIBLE_HOME": str(private / "home"),  # a service's own home need not be writable
+        "ANSIBLE_COLLECTIONS_PATH": f"{inherited.get('HOME', '')}/.ansible/collections:{COLLECTIONS}",
         "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / CONNECTIONS),
         "ANSIBLE_SSH_ARGS": ssh_arguments(checkout, has_key=has_key),
