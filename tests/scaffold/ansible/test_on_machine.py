@@ -205,7 +205,7 @@ def test_the_password_is_only_in_env(serving: OnMachine) -> None:
     play = serving.deploy("-vvv")
     assert play.status == 0
     assert PASSWORD not in play.output
-    # sudo logs its command line, so what is looked for goes by another way; runc's file is there while a health check runs
+    # sudo logs its command line, so the pattern goes by stdin; runc's file is there while a health check runs
     places = "/opt /var/lib/fairlead /home /root /tmp /var/log"
     search = f"echo '\"x{{{{ 1 }}}}' | sudo grep -rlF --exclude='runc-process*' -f - {places} 2>/dev/null || true"
     assert sorted(serving.ssh(search).split()) == ["/opt/shop/.env", "/var/lib/fairlead/shop/serving/.env"]
