@@ -122,7 +122,7 @@ def _in_order_of_the_first(ballots: Mapping[str, Ballot], tags: Collection[str])
 
 def _would_fit(ballot: Ballot, tag: str) -> bool:
     """Whether a tag that an image lacks would fit it, so that waiting for it makes sense."""
-    return tag not in ballot.tags.tags and bool(rank(replace(ballot, tags=TagList((tag,)))).fit)
+    return bool(rank(replace(ballot, tags=TagList((tag,)))).fit)
 
 
 def rank(ballot: Ballot) -> Ranking:
