@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -48,11 +48,6 @@ class Proof(BaseModel):
     started: AwareDatetime
     finished: AwareDatetime
     by: Text = ""
-
-    @property
-    def time(self) -> datetime:
-        """Since when the release is proven."""
-        return self.finished
 
     def line(self) -> str:
         """Canonical JSON: sorted keys, no spaces, ASCII, times in UTC; the same proof is always the same line."""
