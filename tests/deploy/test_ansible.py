@@ -144,6 +144,7 @@ def test_a_hostile_value_arrives_as_it_is(tmp_path: Path, value: str) -> None:
 
 def test_a_secret_is_in_no_process_and_in_no_file_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SSH_KEY", CANARY)  # how a control secret may come; no child process needs it
     (tmp_path / "home").mkdir()
     checkout = write_repository(tmp_path / "export", LOOK_AROUND + TELL)
     (checkout / PLACE / "scan.py").write_text(SCAN)
