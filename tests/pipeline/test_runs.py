@@ -12,7 +12,7 @@ from tests.pipeline.runner import Pipeline, Process
 
 POINTS = ("before", "after-effect", "after")
 STEPS = ("detect", "bump", "provision", "deploy", "verify", "prove")
-RETURN = ("rollback-commit", "rollback-provision", "rollback-deploy", "rollback-verify", "rollback-prove")
+RETURN = ("rollback-commit", "rollback-deploy", "rollback-verify", "rollback-prove")
 
 
 def test_nothing_to_do_starts_no_run(pipeline: Pipeline) -> None:

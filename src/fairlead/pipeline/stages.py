@@ -125,7 +125,7 @@ class RepositoryStages:
         """See Stages."""
         scope = self.scope
         proven = release.last_proven(scope, commit)
-        today = datetime.now(UTC).date().isoformat()
+        today, reason = datetime.now(UTC).date().isoformat(), reason.removeprefix(f"{scope.environment}: ")
         made = commits.rollback(
             scope.repository, scope.environment, proven.commit, commit, run, reason=reason, quarantine_on=today
         )

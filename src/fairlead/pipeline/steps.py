@@ -38,12 +38,12 @@ class Steps:
         """The release's commit."""
         return self._take(request["run"], "bump", self.stages.bump, request)
 
-    def provision(self, run: str, prefix: str, commit: str) -> Said:
-        """The machine. prefix: "" or "rollback-"."""
-        return self._take(run, f"{prefix}provision", self.stages.provision, commit)
+    def provision(self, run: str, commit: str) -> Said:
+        """The machine."""
+        return self._take(run, "provision", self.stages.provision, commit)
 
     def deploy(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:
-        """The release on the machine."""
+        """The release on the machine. prefix: "" or "rollback-"."""
         return self._take(run, f"{prefix}deploy", self.stages.deploy, commit, vm_ip, run)
 
     def verify(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:

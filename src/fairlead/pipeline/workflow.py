@@ -26,27 +26,28 @@ class Pipeline(DBOSConfiguredInstance):
         bumped = self._steps.bump(request)
         if "end" in bumped:
             return bumped
-        tried = self._release(request["run"], "", bumped["commit"])
-        if tried["end"] == "failed" and request["on_failure"] == "rollback":
-            return self._return(request["run"], tried)
-        return tried
-
-    def _release(self, run: str, prefix: str, commit: str) -> Said:
-        machine = self._steps.provision(run, prefix, commit)
+        run, commit = request["run"], bumped["commit"]
+        machine = self._steps.provision(run, commit)
         if "end" in machine:
             return {**machine, "commit": commit}
-        deployed = self._steps.deploy(run, prefix, commit, machine["vm_ip"])
+        tried = self._roll_out(run, "", commit, machine["vm_ip"])
+        if tried["end"] == "failed" and request["on_failure"] == "rollback":
+            return self._return(run, tried, machine["vm_ip"])
+        return tried
+
+    def _roll_out(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:
+        deployed = self._steps.deploy(run, prefix, commit, vm_ip)
         if "end" in deployed:
             return {**deployed, "commit": commit}
-        verified = self._steps.verify(run, prefix, commit, machine["vm_ip"])
+        verified = self._steps.verify(run, prefix, commit, vm_ip)
         if "end" in verified:
             return {**verified, "commit": commit}
         return {"end": "proven", **self._steps.prove(run, prefix, commit, verified), "commit": commit}
 
-    def _return(self, run: str, failed: Said) -> Said:
+    def _return(self, run: str, failed: Said, vm_ip: str) -> Said:
         back = self._steps.roll_back(run, failed["commit"], failed["error"]["what"])
         if "end" in back:
             return {**back, "commit": failed["commit"], "failed": failed}
-        tried = self._release(run, "rollback-", back["commit"])
+        tried = self._roll_out(run, "rollback-", back["commit"], vm_ip)
         ends = {"proven": "rolled_back", "failed": "lost"}
         return {**tried, "end": ends.get(tried["end"], tried["end"]), "to": back["to"], "failed": failed}
