@@ -22,8 +22,8 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 test: check    ## check, then every test, in random order, warnings as errors
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-demo: setup    ## an image is pushed to a local registry, detected, bumped; the commit is shown
-	$(BIN)/python -m demo.detect_and_bump
+demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back
+	$(BIN)/python -m demo
 
 docs: setup    ## write the generated pages of docs/ and the README's terminal session
 	$(BIN)/python -m tools.docs

@@ -21,7 +21,7 @@ from fairlead.config.load import configuration_schema
 from fairlead.errors import FairleadError
 
 if TYPE_CHECKING:
-    from demo.detect_and_bump import Recording
+    from demo.first_bump import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs/reference"
@@ -60,7 +60,7 @@ def main() -> None:
 @functools.cache
 def recorded() -> "Recording":
     """The demo, run once for all pages that show what commands print."""
-    from demo.detect_and_bump import record
+    from demo.first_bump import record
 
     return record()
 
