@@ -61,6 +61,13 @@ def test_numbers_are_bounded() -> None:
     assert parse_version("1.0.0-" + "a" * 123) is None
 
 
+@pytest.mark.parametrize(("written", "tag"), [("<3", "3.0.0-rc.1"), ("<3.0.0", "3.0.0-a"), ("^1.4", "2.0.0-rc.1")])
+def test_an_upper_bound_keeps_its_own_pre_releases_out(written: str, tag: str) -> None:
+    version = parse_version(tag)
+    assert version is not None
+    assert not SemverRange.parse(written).allows(version, prereleases=True)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

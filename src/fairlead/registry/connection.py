@@ -156,12 +156,15 @@ class Connection:
     @asynccontextmanager
     async def _one_at_first(self) -> AsyncIterator[None]:
         """Until the registry has said how it lets us in, one request goes alone: not all of them run into a 401."""
-        if self._met:
-            yield
-            return
         async with self._first:
+            alone = not self._met
+            if alone:
+                try:
+                    yield
+                finally:
+                    self._met = True
+        if not alone:
             yield
-            self._met = True
 
     async def _ask_and_get_in(self, ask: Ask) -> Answer:
         authorization = await self._authorization(ask.scope)
