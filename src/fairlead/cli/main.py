@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from fairlead import __version__
-from fairlead.cli import detect, history, init, lab, release, run, status
+from fairlead.cli import detect, history, init, lab, release, rollback, rollout, run, status
 from fairlead.cli.options import output_of
 from fairlead.errors import FairleadError, UsageError
 
@@ -47,9 +47,13 @@ def _root(
 app.command()(init.init)
 app.command()(detect.detect)
 app.command()(detect.bump)
+app.command()(rollout.provision)
+app.command()(rollout.deploy)
+app.command()(rollout.verify)
 app.command()(run.run)
 app.command()(release.promote)
 app.command()(status.status)
+app.command()(rollback.rollback)
 app.command()(history.history)
 app.command()(history.schema)
 app.add_typer(lab.app, name="lab")

@@ -27,6 +27,9 @@ RunOption = Annotated[
     str | None,
     typer.Option("--run", envvar="FAIRLEAD_RUN", help="A name for this run; repeating a run makes no second commit."),
 ]
+AddressOption = Annotated[
+    str | None, typer.Option("--vm-ip", envvar="VM_IP", help="The machine's address. Default: what provision says.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fairlead.cli.options import (
+    AddressOption,
     CommitOption,
     EnvironmentOption,
     JsonOption,
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from fairlead.pipeline.scope import Scope
     from fairlead.provision.base import Machine
     from fairlead.verify.base import CheckResult, Outcome, Verification
-
-AddressOption = Annotated[
-    str | None, typer.Option("--vm-ip", envvar="VM_IP", help="The machine's address. Default: what provision says.")
-]
 
 
 def provision(

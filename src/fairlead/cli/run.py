@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.options import EnvironmentOption, JsonOption, QuietOption, RepositoryOption, open_scope, output
+from fairlead.cli.options import (
+    AddressOption,
+    EnvironmentOption,
+    JsonOption,
+    QuietOption,
+    RepositoryOption,
+    open_scope,
+    output,
+)
 from fairlead.cli.output import Output
 from fairlead.errors import ProgramInterrupted
 
@@ -20,9 +28,6 @@ if TYPE_CHECKING:
     from fairlead.pipeline.stages import Stages
 
 INTERRUPTED = 130
-AddressOption = Annotated[
-    str | None, typer.Option("--vm-ip", envvar="VM_IP", help="The machine's address. Default: what provision says.")
-]
 AbandonOption = Annotated[bool, typer.Option("--abandon", help="Give up the run in flight, and look anew.")]
 
 

@@ -46,5 +46,13 @@ def concerns(path: str, environment: str) -> bool:
     return True
 
 
+def is_rolled_back(path: str, environment: str) -> bool:
+    """Whether a rollback restores this file as it was in the proven release: deployment code, beside the pins.
+
+    Infrastructure is never taken back by itself: a smaller disk or another address would cost a machine.
+    """
+    return concerns(path, environment) and not _is_under(path, OPENTOFU) and path != images_file(environment)
+
+
 def _is_under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")

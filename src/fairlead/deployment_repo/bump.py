@@ -52,7 +52,7 @@ class Bump:
 class Edit:
     """Files to change, and the commit's message."""
 
-    files: Mapping[str, Entry]
+    files: Mapping[str, Entry | None]
     message: ReleaseMessage
 
 
@@ -85,7 +85,7 @@ def bump(
     Repository.fetch, commit and push raise.
     """
     message = ReleaseMessage(environment, run_name(run), tuple(changes))
-    return _release(repository, message, (), pace)
+    return _release(repository, message, None, pace)
 
 
 def promote(repository: Repository, source: str, target: str, proven: str, run: str, *, pace: Pace = PACE) -> Bump:
@@ -100,7 +100,7 @@ def promote(repository: Repository, source: str, target: str, proven: str, run: 
     allowed = {name: pin for name, pin in wanted if not is_quarantined(held, target, pin)}
     changes = tuple(differences(pins_at(repository, head, target), allowed))
     message = ReleaseMessage(target, run_name(run), changes, promoted_from=source, proven=proven)
-    return _release(repository, message, (), pace)
+    return _release(repository, message, None, pace)
 
 
 def rollback(
@@ -114,21 +114,40 @@ def rollback(
     quarantine_on: str | None = None,
     pace: Pace = PACE,
 ) -> Bump:
-    """Pin again what the commit `to` pins, in place of what the commit `failed` pins, with the reason.
+    """Return to the release of the commit `to` from the one of `failed`: its pins and its deployment code.
 
     quarantine_on: the day (YYYY-MM-DD) under which the images that failed are quarantined in the same commit; None to
-    leave them electable. Images that `to` did not know stay. Raises as `bump` does: a pin that a person changed since
-    `failed` is left to that person.
+    leave them electable. Images that `to` did not know stay. What a person changed since `failed` is left to that
+    person: a pin raises as in `bump`, a file of the deployment code stays.
     """
     repository.fetch()
     changes = tuple(differences(pins_at(repository, failed, environment), pins_at(repository, to, environment)))
+    code = [path for path in repository.changed_paths(to, failed) if layout.is_rolled_back(path, environment)]
     message = ReleaseMessage(environment, run_name(run), changes, rollback_of=failed, reason=reason)
     culprits = [
         Quarantined(environment, change.old, reason, run, quarantine_on)
         for change in changes
         if change.old and quarantine_on
     ]
-    return _release(repository, message, culprits, pace)
+    return _release(repository, message, _Return(culprits, to, failed, tuple(code)), pace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Return:
+    """What a rollback changes beside pins. culprits: to quarantine. code: paths that differ between the two commits."""
+
+    culprits: Sequence[Quarantined]
+    to: str
+    failed: str
+    code: tuple[str, ...]
+
+    def restored(self, repository: Repository, head: str) -> dict[str, Entry | None]:
+        """The files of `to`, where the head still has those of `failed`."""
+        if not self.code:
+            return {}
+        proven, failed, current = (repository.entries(commit, self.code) for commit in (self.to, self.failed, head))
+        rows = zip(self.code, proven, failed, current, strict=True)
+        return {path: old for path, old, bad, now in rows if now == bad}
 
 
 def made_by(repository: Repository, environment: str, run: str) -> Bump | None:
@@ -150,9 +169,9 @@ def differences(current: Mapping[str, ImageReference], wanted: Mapping[str, Imag
             yield ImageChange(name, current.get(name), new)
 
 
-def _release(repository: Repository, message: ReleaseMessage, culprits: Sequence[Quarantined], pace: Pace) -> Bump:
+def _release(repository: Repository, message: ReleaseMessage, back: _Return | None, pace: Pace) -> Bump:
     def build(commits: Sequence[Commit]) -> Edit | None:
-        return _edit(repository, message, culprits, commits)
+        return _edit(repository, message, back, commits)
 
     return publish(repository, message, build, pace)
 
@@ -199,21 +218,22 @@ def _own(commits: Sequence[Commit], message: ReleaseMessage) -> Bump | None:
 
 
 def _edit(
-    repository: Repository, message: ReleaseMessage, culprits: Sequence[Quarantined], commits: Sequence[Commit]
+    repository: Repository, message: ReleaseMessage, back: _Return | None, commits: Sequence[Commit]
 ) -> Edit | None:
     """The head's files with the changes that are still to be made."""
     path, head = layout.images_file(message.environment), commits[0].id
     images, listed = _files(repository, head, message.environment)
     open_changes = tuple(_outstanding(message.changes, read_pins(images.content, path), path))
-    if not open_changes:
+    restored = back.restored(repository, head) if back else {}
+    if not open_changes and not restored:
         return None
     _refuse_quarantined(open_changes, quarantine.read(listed.content), message.environment)
     edited = edit_pins(images.content, {change.name: change.new for change in open_changes}, path)
-    files = {path: replace(images, content=edited)}
-    if culprits:
-        files[layout.QUARANTINE] = replace(listed, content=quarantine.add(listed.content, culprits))
+    files = {**restored, path: replace(images, content=edited)}
+    if back and back.culprits:
+        files[layout.QUARANTINE] = replace(listed, content=quarantine.add(listed.content, back.culprits))
     described = tuple(_described(change, commits) for change in open_changes)
-    return Edit(files, replace(message, changes=described))
+    return Edit(files, replace(message, changes=described, restored=tuple(restored)))
 
 
 def _files(repository: Repository, commit: str, environment: str) -> tuple[Entry, Entry]:

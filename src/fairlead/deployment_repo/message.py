@@ -74,7 +74,7 @@ class ReleaseMessage:
     """What a release's commit says.
 
     rollback_of, reason: the commit that failed, and why. promoted_from, proven: the environment whose pins these are,
-    and the commit that it had proven.
+    and the commit that it had proven. restored: files of the deployment code that a rollback puts back.
     """
 
     environment: str
@@ -84,6 +84,7 @@ class ReleaseMessage:
     reason: str = ""
     promoted_from: str | None = None
     proven: str | None = None
+    restored: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -97,7 +98,7 @@ class ReleaseMessage:
         """A Conventional Commit's first line, of at most 72 characters where names allow."""
         verb = "revert" if self.kind is Kind.ROLLBACK else "build"
         if not self.changes:
-            return f"{verb}({self.environment}): no image changes"
+            return f"{verb}({self.environment}): {'deployment code' if self.restored else 'no image changes'}"
         titles = (f"{verb}({self.environment}): {title}" for title in _titles(self.changes))
         return next((title for title in titles if len(title) <= LONGEST_SUBJECT), _last(self, verb))
 
@@ -110,6 +111,8 @@ class ReleaseMessage:
     def _introduction(self) -> Iterator[str]:
         if self.rollback_of:
             yield f"Back to the release that was proven before. Reason: {plain.inert(self.reason) or 'not given'}"
+        if self.restored:
+            yield "Deployment code as it was then:\n" + "\n".join(f"  {path}" for path in self.restored)
         if self.promoted_from:
             proven = f" by {self.proven[:12]}" if self.proven else ""
             yield f"Promoted from {self.promoted_from}, where it was proven{proven}."
@@ -120,6 +123,8 @@ class ReleaseMessage:
         yield "Fairlead-Rollback-Of", self.rollback_of or ""
         yield "Fairlead-Reason", plain.inert(self.reason)
         yield "Fairlead-Promoted-From", " ".join(filter(None, (self.promoted_from, self.proven)))
+        for path in self.restored:
+            yield "Fairlead-Restored", plain.one_line(path)
         for change in self.changes:
             yield from _image_trailers(change)
 
@@ -139,6 +144,7 @@ class ReleaseMessage:
             reason=head.get("Fairlead-Reason", ""),
             promoted_from=promoted_from or None,
             proven=proven if _COMMIT.fullmatch(proven) else None,
+            restored=tuple(value for key, value in trailers if key == "Fairlead-Restored"),
         )
 
 

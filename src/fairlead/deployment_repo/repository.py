@@ -261,13 +261,14 @@ class Repository:
 
     # ---- making commits
 
-    def commit(self, parent: str, files: Mapping[str, Entry], message: str) -> str:
-        """A commit on `parent` in which `files` have these contents; nothing refers to it until it is pushed.
+    def commit(self, parent: str, files: Mapping[str, Entry | None], message: str) -> str:
+        """A commit on `parent` in which `files` have these contents (None: are gone); nothing refers to it until it is
+        pushed.
 
         Read a file before changing it: reading is what refuses links and keeps the mode.
         Author, committer and signing come from git's configuration. Raises IdentityMissing, SigningFailed, UnsafePath.
         """
-        edits = [_data(f"M {entry.mode} inline {check_path(path)}", entry.content) for path, entry in files.items()]
+        edits = [_edit(check_path(path), entry) for path, entry in files.items()]
         return self._commit(parent, edits, message, digits=len(parent), sign=self.signing)
 
     def commit_note(self, parent: str | None, commit: str, text: str, message: str) -> str:
@@ -383,6 +384,11 @@ def import_stream(name: str, parent: str | None, edits: Sequence[bytes], digits:
 
 def _lines(lines: Sequence[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _edit(path: str, entry: Entry | None) -> bytes:
+    """One file's change, as `git fast-import` reads it."""
+    return _data(f"M {entry.mode} inline {path}", entry.content) if entry else f"D {path}\n".encode()
 
 
 def _data(command: str, content: bytes) -> bytes:

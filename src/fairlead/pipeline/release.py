@@ -8,8 +8,9 @@ from fairlead.deployment_repo import bump as commits
 from fairlead.deployment_repo.bump import PACE, Bump, Pace
 from fairlead.deployment_repo.message import ImageChange
 from fairlead.deployment_repo.proofs import Proof, Proofs
+from fairlead.deployment_repo.quarantine import is_quarantined
 from fairlead.errors import ReleaseFailed, Waiting
-from fairlead.pipeline.detect import promoted_changes
+from fairlead.pipeline.detect import promoted_changes, quarantined
 from fairlead.pipeline.gates import gates, require
 from fairlead.pipeline.scope import Scope
 
@@ -48,9 +49,32 @@ def promote(scope: Scope, source: str, run: str, now: datetime, *, pace: Pace = 
     return commits.promote(scope.repository, source, scope.environment, proof.commit, run, pace=pace)
 
 
+def roll_back(
+    scope: Scope, failed: str, to: str, run: str, reason: str, *, quarantine_on: str | None = None, pace: Pace = PACE
+) -> Bump:
+    """Return from the release of the commit `failed` to that of `to`, in one commit that tells the reason.
+
+    quarantine_on: the day under which the images that failed are quarantined in the same commit. Raises ReleaseFailed
+    where the two are the same release, and what deployment_repo.bump.rollback raises.
+    """
+    made = commits.rollback(
+        scope.repository, scope.environment, to, failed, run, reason=reason, quarantine_on=quarantine_on, pace=pace
+    )
+    if not made.changes and not made.message.restored:
+        raise ReleaseFailed(
+            f"{scope.environment}: {failed[:9]} and {to[:9]} have the same pins and deployment code",
+            why="There is nothing that a rollback could change",
+            remedy=f"fairlead run -e {scope.environment}, or push a mended image",
+        )
+    return made
+
+
 def last_proven(scope: Scope, before: str) -> Proof:
-    """The newest proven release before a commit. Raises ReleaseFailed: there is no way back."""
-    proof = Proofs(scope.repository).last_proven(scope.environment, before=before)
+    """The newest proven release before a commit whose images are not quarantined. Raises ReleaseFailed: no way back."""
+    proofs, held = Proofs(scope.repository), quarantined(scope)
+    proof = proofs.last_proven(scope.environment, before=before)
+    while proof and any(is_quarantined(held, scope.environment, pin) for pin in scope.pins_at(proof.commit).values()):
+        proof = proofs.last_proven(scope.environment, before=proof.commit)
     if proof is None:
         raise ReleaseFailed(
             f"No release before {before[:9]} is proven in {scope.environment}",
