@@ -12,6 +12,7 @@ from fairlead.config.secrets import Secret
 from fairlead.config.variables import read_variables
 from fairlead.deploy.ansible import AnsibleDeployer
 from fairlead.deploy.base import DeployResult, Outcome
+from fairlead.deploy.private import MEMORY, PREFIX
 from fairlead.deployment_repo.proofs import Proofs
 from fairlead.lab import demo
 from fairlead.lab.site import Lab
@@ -19,6 +20,7 @@ from fairlead.lab.site import Site as LabSite
 from fairlead.pipeline import rollout
 from fairlead.pipeline.scope import Scope
 from tests.conformance.fields import AnsibleField, copy_shipped, deploy_request, running_request
+from tests.deploy.playbooks import processes_with
 from tests.fixtures.git import Site, git
 
 pytestmark = pytest.mark.lab
@@ -80,6 +82,19 @@ def test_an_unknown_host_key_is_refused(ansible_field: AnsibleField) -> None:
     result = deploy(ansible_field)
     assert (result.outcome, result.code) == (Outcome.SITE_FAULT, "host-key")
     assert "is not in deployment/ansible/known_hosts" in result.reason
+
+
+def test_no_connection_is_left_open(ansible_field: AnsibleField) -> None:
+    directories: set[Path] = set()
+    request = deploy_request(
+        ansible_field,
+        ansible_field.images.old,
+        on_event=lambda _event: directories.update(MEMORY.glob(f"{PREFIX}*")),  # ours, and other tests'
+    )
+    assert ansible_field.deployer.deploy(request).ok
+    wiped = [directory for directory in directories if not directory.exists()]
+    assert wiped
+    assert [line for directory in wiped for line in processes_with(str(directory))] == []
 
 
 def test_a_key_that_the_machine_does_not_know_is_told(ansible_field: AnsibleField, tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ Secrets reach it in a file of the private directory, never as arguments or varia
 environment than it needs.
 """
 
+import contextlib
 import json
+import os
 import shlex
+import signal
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -76,7 +79,7 @@ class AnsibleDeployer:
                     argv(playbook, hosts, private, dry_run=dry_run), request.checkout, variables, mask, watcher
                 )
             finally:
-                _close_connections(private)
+                end_processes(private)
             return _Played(_results(private, mask), exit_code, watcher.complaint)
 
     def _write(self, private: Path, values: str) -> None:
@@ -168,15 +171,17 @@ def ssh_arguments(checkout: Path, *, has_key: bool) -> str:
     return shlex.join(word for option in options for word in ("-o", option))
 
 
-def close_argv(connection: Path) -> list[str]:
-    """End a connection that ssh keeps open for the next task. ssh wants a host's name, and uses the path alone."""
-    return ["ssh", "-O", "exit", "-o", f"ControlPath={connection}", "--", "machine"]
+def end_processes(private: Path) -> None:
+    """End what still works for this run: connections that ssh keeps open, and workers of an Ansible that was stopped.
 
-
-def _close_connections(private: Path) -> None:
-    folder = private / CONNECTIONS
-    for connection in folder.iterdir() if folder.is_dir() else ():
-        process.run(close_argv(connection), timeout=5, expect=range(256))
+    Workers have sessions of their own, so a signal to Ansible's process group does not reach them. All carry the run's
+    directory in their environment; ssh writes its control path, which is in that directory, over it (proc(5)).
+    """
+    mark = os.fsencode(private)
+    for process_directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or it is somebody else's
+            if any(mark in (process_directory / name).read_bytes() for name in ("environ", "cmdline")):
+                os.kill(int(process_directory.name), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
