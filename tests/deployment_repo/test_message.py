@@ -65,7 +65,10 @@ def test_a_promotion_tells_where_it_was_proven() -> None:
 def test_the_reference_page_shows_what_is_written() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/commit-format.md").read_text()
     examples = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    back = message(ImageChange("app_image", NEW, OLD), rollback_of="f" * 40, reason="never healthy")
+    template = "deployment/ansible/templates/docker-compose.yml.j2"
+    back = message(
+        ImageChange("app_image", NEW, OLD), rollback_of="f" * 40, reason="never healthy", restored=(template,)
+    )
     assert examples == [message().text(), back.text()]
     written = set(
         re.findall(r"^(Fairlead-[A-Za-z-]+):", message(promoted_from="staging").text() + back.text(), re.MULTILINE)

@@ -158,3 +158,20 @@ def test_authority_of_a_registry_is_read_from_the_commit(shop: Shop) -> None:
     shop.configure(("plain_http: true", "plain_http: true, ca: certs/ca.pem"))
     with pytest.raises(UnreadableFile, match=r"certs/ca\.pem does not exist in commit"):
         detect(shop.scope())
+
+
+def test_a_version_tag_that_was_pushed_again_is_reported_and_never_elected(shop: Shop) -> None:
+    shop.prove("staging")
+    again = shop.registry.push(shop.app, "1.0.0", content="other")
+    assert detect(shop.scope()).sightings[0].repushed is None, "an ordinary look makes one request for each image"
+    detection = detect(shop.scope(), recheck=True)
+    assert detection.answer is Answer.NONE
+    assert detection.sightings[0].repushed == again
+
+
+def test_quarantined_content_is_not_elected_under_another_tag(shop: Shop) -> None:
+    shop.prove("staging")
+    failed = shop.push("app", "1.1.0")
+    shop.site.write({layout.QUARANTINE: quarantine.add(None, [Quarantined("staging", failed)]).decode()})
+    assert shop.registry.push(shop.app, "1.1.1", content="app 1.1.0") == failed.digest
+    assert detect(shop.scope()).answer is Answer.NONE

@@ -36,7 +36,10 @@ def detect(
     *,
     repo: RepositoryOption = Path(),
     commit: CommitOption = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say of every tag why it was not elected.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say of every tag why it was not elected, and which were pushed again."),
+    ] = False,
     allow_downgrade: DowngradeOption = False,
     settle: SettleOption = True,
     as_json: JsonOption = False,
@@ -45,7 +48,8 @@ def detect(
     from fairlead.pipeline.detect import detect as look  # noqa: PLC0415 - `--help` does not pay for it
 
     out = output(as_json=as_json)
-    detection = look(open_scope(repo, environment, commit), allow_downgrade=allow_downgrade, settle=settle)
+    scope = open_scope(repo, environment, commit)
+    detection = look(scope, allow_downgrade=allow_downgrade, settle=settle, recheck=explain)
     _print(out, detection, explain=explain)
     out.document(as_document(detection, explain=explain))
     if detection.waits and not detection.changes:

@@ -65,13 +65,16 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def detect(scope: Scope, *, allow_downgrade: bool = False, settle: bool = True, now: Clock = utc_now) -> Detection:
+def detect(
+    scope: Scope, *, allow_downgrade: bool = False, settle: bool = True, recheck: bool = False, now: Clock = utc_now
+) -> Detection:
     """Ask what the environment follows, and compare with git.
 
-    settle: look again until two looks agree. Raises RegistryError, RepositoryError, ConfigurationError.
+    settle: look again until two looks agree. recheck: ask also whether pinned tags were pushed again, one more request
+    for each image. Raises RegistryError, RepositoryError, ConfigurationError.
     """
     if scope.settings.follows == FOLLOWS_IMAGES:
-        offer = _from_registries(scope, now(), allow_downgrade=allow_downgrade, settle=settle)
+        offer = _from_registries(scope, now(), allow_downgrade=allow_downgrade, settle=settle, recheck=recheck)
     else:
         offer = from_environment(scope, scope.settings.follows, now())
     if offer.changes:
@@ -87,9 +90,9 @@ def _detection(scope: Scope, answer: Answer, offer: _Offer, reason: str) -> Dete
     )
 
 
-def _from_registries(scope: Scope, now: datetime, *, allow_downgrade: bool, settle: bool) -> _Offer:
+def _from_registries(scope: Scope, now: datetime, *, allow_downgrade: bool, settle: bool, recheck: bool) -> _Offer:
     refused = frozenset(entry.image for entry in quarantined(scope) if entry.environment == scope.environment)
-    offer = offered(scope, refused, allow_downgrade=allow_downgrade, settle=settle)
+    offer = offered(scope, refused, allow_downgrade=allow_downgrade, settle=settle, recheck=recheck)
     held = gates(scope.environment, scope.settings, None, now) if offer.changes else ()
     return _Offer(() if held else offer.changes, (*held, *offer.waits), offer.sightings)
 

@@ -36,15 +36,22 @@ class Offer:
 
 
 def offered(
-    scope: Scope, quarantined: frozenset[ImageReference], *, allow_downgrade: bool = False, settle: bool = True
+    scope: Scope,
+    quarantined: frozenset[ImageReference],
+    *,
+    allow_downgrade: bool = False,
+    settle: bool = True,
+    recheck: bool = False,
 ) -> Offer:
-    """Look at all images of the environment. Raises the first error when nothing can be offered because of it."""
+    """Look at all images of the environment. recheck: ask also whether pinned tags were pushed again.
+
+    Raises the first error when nothing can be offered because of it."""
     rules = watcher.Rules(
         together=scope.configuration.release.together,
         deadline=scope.configuration.release.deadline,
         quarantined=quarantined,
         allow_downgrade=allow_downgrade,
-        recheck=True,
+        recheck=recheck,
     )
     look = asyncio.run(_look(scope, rules, settle=settle))
     if look.errors and not look.candidates:

@@ -7,7 +7,9 @@ from typing import Self
 from fairlead.config import layout
 from fairlead.config.load import load_configuration, parse_yaml, read_file
 from fairlead.config.models import Configuration, Environment
+from fairlead.config.secrets import SecretClass
 from fairlead.config.variables import Variables
+from fairlead.deployment_repo.git import NO_ACCESS, Access
 from fairlead.deployment_repo.pins import read_pins
 from fairlead.deployment_repo.repository import Repository
 from fairlead.errors import InvalidSetting, UnreadableFile
@@ -31,7 +33,7 @@ class Scope:
         The checkout may be shallow, detached and older than the branch; only the branch's name is read from it.
         Raises ConfigurationError, RepositoryError.
         """
-        repository = Repository.open(place, branch=_branch(place))
+        repository = Repository.open(place, branch=_branch(place), access=_access(variables))
         repository.fetch()
         chosen = repository.resolve(commit) if commit else repository.head()
         scope = cls(environment, chosen, _configuration(repository, chosen), repository, variables)
@@ -75,6 +77,13 @@ class Scope:
     def in_environment(self, environment: str) -> Self:
         """Another environment at the same commit."""
         return replace(self, environment=environment)
+
+
+def _access(variables: Variables) -> Access:
+    """What an https remote is reached with, where git has no credentials of its own: a token, as a CI system has it."""
+    username = variables.secrets.find(SecretClass.CONTROL, "git_username")
+    token = variables.secrets.find(SecretClass.CONTROL, "git_token")
+    return Access(username=username.reveal() if username else NO_ACCESS.username, password=token)
 
 
 def _branch(place: Path) -> str:

@@ -119,8 +119,8 @@ class Rules:
     """What an environment's looks go by.
 
     together: names of images that are released with one tag; deadline: how long the others may wait for one.
-    quarantined: references (tag and digest) that are not elected. recheck: ask also whether a pinned version tag
-    still has its digest; one more request per image.
+    quarantined: references whose content is not elected, whatever its tag. recheck: ask also whether a pinned version
+    tag still has its digest; one more request per image.
     """
 
     together: tuple[str, ...] = ()
@@ -128,6 +128,10 @@ class Rules:
     quarantined: Collection[ImageReference] = ()
     allow_downgrade: bool = False
     recheck: bool = False
+
+    def refuses(self, image: ImageReference) -> bool:
+        """Whether the image is quarantined: a failed content does not become better by another tag."""
+        return any((one.name, one.digest) == (image.name, image.digest) for one in self.quarantined)
 
 
 async def look(client: RegistryClient, watched: Sequence[Watched], rules: Rules, first_seen: FirstSeen) -> Look:
@@ -250,7 +254,7 @@ class _Group:
         if pin and pin.digest and not moving:
             return replace(base, elected=pin, repushed=digest)
         elected = reference.with_tag(election.elected, digest)
-        if elected in self.rules.quarantined:
+        if self.rules.refuses(elected):
             return replace(base, elected=elected)
         resolved = await self.client.resolve(elected, member.image.platform)
         return replace(base, elected=elected, resolved=resolved, same_content=await self._is_same(member, resolved))
@@ -273,7 +277,7 @@ class _Group:
             if sighting.elected is None or not sighting.differs or sighting.elected.tag is None:
                 continue
             tag = sighting.elected.tag
-            if sighting.elected in self.rules.quarantined:
+            if self.rules.refuses(sighting.elected):
                 self.quarantined.add(tag)
                 held = True
             elif self._is_too_young(member, sighting, tag):
