@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from fairlead.config.secrets import Secrets
 from fairlead.pipeline.scope import Scope
 from tests.fixtures.git import git
@@ -9,10 +11,10 @@ from tests.fixtures.git_https import PASSWORD, USER, serve_https
 from tests.fixtures.shop import Shop
 
 
-def test_an_https_remote_is_reached_with_the_control_secrets(shop: Shop) -> None:
+def test_an_https_remote_is_reached_with_the_control_secrets(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_https(shop.site.root) as server:
         git(shop.site.person, "remote", "set-url", "origin", f"{server.url}/remote.git")
-        git(shop.site.person, "config", "http.sslCAInfo", str(server.ca))
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(server.ca))
         secrets = {"FAIRLEAD_CONTROL_GIT_USERNAME": USER, "FAIRLEAD_CONTROL_GIT_TOKEN": PASSWORD}
         scope = Scope.open(shop.site.person, "staging", None, replace(shop.variables, secrets=Secrets(None, secrets)))
     assert scope.commit == shop.site.head
