@@ -19,7 +19,7 @@ from fairlead.errors import ImageMissing, PlatformMissing, RegistryError, Regist
 from fairlead.images import ImageReference, is_digest
 from fairlead.registry.auth import Credentials
 from fairlead.registry.clock import Clock, SystemClock
-from fairlead.registry.connection import Answer, Ask, Bounds, Connection, Lines
+from fairlead.registry.connection import Allowance, Answer, Ask, Bounds, Connection, Lines
 from fairlead.registry.untrusted import (
     check_digest,
     digest_in,
@@ -140,6 +140,11 @@ class RegistryClient:
     def requests(self) -> int:
         """How many requests were made so far."""
         return sum(connection.requests for connection in self._connections.values())
+
+    def allowance(self, registry: str) -> Allowance | None:
+        """What the registry's last answers said of its rate limit; None where they said nothing."""
+        connection = self._connections.get(registry)
+        return connection.allowance if connection else None
 
     async def tags(self, image: ImageReference) -> TagList:
         """All tags of the image's repository: one request per page, conditional where the registry gives an ETag.

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from fairlead.registry.clock import Clock
 from fairlead.registry.reach import Reach, join
 from fairlead.registry.untrusted import plain_text, read_json, retry_after
 
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -72,6 +74,14 @@ class Ask:
     headers: Mapping[str, str]
     limit: int
     blob: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many requests the registry still allows, and of how many (0: it does not say)."""
+
+    left: int
+    total: int = 0
 
 
 class Lines:
@@ -129,6 +139,7 @@ class Connection:
     ) -> None:
         self.registry = registry
         self.requests = 0
+        self.allowance: Allowance | None = None
         self.reach = Reach(registry, lines.registries)
         self._lines = lines
         self._credentials = credentials
@@ -284,6 +295,7 @@ class Connection:
             response = await self._client(request.url).send(request, stream=True)
             try:
                 body = await self._body(response, limit)
+                self.allowance = read_allowance(response.headers) or self.allowance
             finally:
                 await response.aclose()
         return Answer(response.status_code, response.headers, body, request.url)
@@ -341,6 +353,15 @@ class Connection:
         return RegistryUnreachable(
             f"{self.registry} cannot be reached", why=why, remedy=f"Try it by hand: curl -v {self.reach.base}"
         )
+
+
+def read_allowance(headers: Mapping[str, str]) -> Allowance | None:
+    """`ratelimit-remaining: 76;w=21600`, as Docker Hub and GitLab say it; None where nothing is said.
+
+    Source: docs.docker.com, "Docker Hub usage and limits"; draft-ietf-httpapi-ratelimit-headers-03.
+    """
+    left, total = (_NUMBER.match(headers.get(f"ratelimit-{name}", "")) for name in ("remaining", "limit"))
+    return Allowance(int(left[0]), int(total[0]) if total else 0) if left else None
 
 
 def _is_certificate(error: BaseException | None) -> bool:
