@@ -1,6 +1,7 @@
 # The same five words as everywhere: setup, check, test, demo, docs.
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+DEMO ?=
 CODE := src tests benchmarks tools demo
 
 .PHONY: setup check test demo docs lock help
@@ -25,8 +26,8 @@ test: check    ## check, then every test, in random order, warnings as errors
 demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back
 	$(BIN)/python -m demo
 
-docs: setup    ## write the generated pages of docs/ and the README's terminal session
-	$(BIN)/python -m tools.docs
+docs: setup    ## write the generated pages of docs/; DEMO=1 also records make demo anew, in minutes
+	$(BIN)/python -m tools.docs $(if $(DEMO),--demo)
 
 lock: setup    ## pin every dependency by hash, newest versions that fit
 	$(LOCK) --upgrade pyproject.toml --output-file requirements/runtime.txt

@@ -1,6 +1,7 @@
-"""`make demo`: an image is pushed to a real registry, Fairlead finds it, and one commit pins it in a real repository.
+"""Detect and bump without a lab: an image is pushed to a real registry, and one commit pins it in a real repository.
 
-Everything is in a temporary directory and gone at the end. What is printed after `$` is exactly what is run.
+`make docs` writes what this shows into docs/tutorial/first-bump.md and docs/reference/json.md. Everything is in a
+temporary directory and gone at the end. What stands after `$` is exactly what is run.
 """
 
 import contextlib
@@ -23,11 +24,6 @@ SOURCE = "https://git.example.com/shop/backend"
 IDENTITY = {"GIT_AUTHOR_NAME": "Ana", "GIT_AUTHOR_EMAIL": "ana@example.com"}
 COMMITTER = {name.replace("AUTHOR", "COMMITTER"): value for name, value in IDENTITY.items()}
 REGISTRY_STARTS_WITHIN = 15.0  # seconds
-NEXT = """
-Everything above ran in {directory} and is removed now.
-Next: the same on your own registry and repository, docs/tutorial/first-bump.md
-"""
-
 Say = Callable[[str], object]
 
 
@@ -87,16 +83,6 @@ class Site:
         return {"PATH": programs, "LC_ALL": "C.UTF-8", "GIT_PAGER": "cat", **own, **IDENTITY, **COMMITTER}
 
 
-def main() -> None:
-    started = time.monotonic()
-    with site(lambda line: print(line, flush=True)) as place:  # noqa: T201
-        prepare(place)
-        push_new(place)
-        show(place)
-        place.say(NEXT.format(directory=place.directory))
-    sys.stderr.write(f"demo: {time.monotonic() - started:.1f} s\n")
-
-
 @dataclass(frozen=True)
 class Recording:
     """session: what the terminal shows of the part that matters. documents: what `--json` prints, by command."""
@@ -113,7 +99,7 @@ DOCUMENTED = (
 
 
 def record() -> Recording:
-    """The demo's part that matters, for the documentation, with the registry's address as a real one's."""
+    """The part that matters, for the documentation, with the registry's address as a real one's."""
     lines: list[str] = []
     with site(lines.append) as place:
         prepare(place)
@@ -209,7 +195,3 @@ def _wait_for(address: str, server: "subprocess.Popen[bytes]") -> None:
             return
         time.sleep(0.05)
     raise SystemExit(f"demo: docker-registry does not answer on {address}")
-
-
-if __name__ == "__main__":
-    main()

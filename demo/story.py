@@ -11,6 +11,7 @@ from pathlib import Path
 from demo.load import Load
 from demo.terminal import Terminal
 from fairlead.lab.site import Lab, Site
+from fairlead.pipeline.runs import directory_of
 
 PATIENT, QUICK = ("settle: 20s", "delay: 15s", "stable_for: 15s"), ("settle: 1s", "delay: 1s", "stable_for: 3s")
 IDENTITY = ("git config user.name Ana", "git config user.email ana@example.com")
@@ -30,7 +31,7 @@ Press Ctrl-C in a run, or kill -9 it, and run it again: it goes on where it was.
 The application answers on http://{staging}/api/version (staging) and http://{production}/api/version (production).
 
 Remove all of it, the checkout too:
-  fairlead lab down{option}              (--images: also the cached images; --engine: also the Docker engine that was started)
+  fairlead lab down{option}   (--images: the cached images too; --engine: the Docker engine too, if Fairlead started it)
 
 Honest times: this fairlead.yaml says {quick}, to be quick;
 fairlead init writes {patient}.
@@ -49,6 +50,11 @@ class Places:
         """The checkout of the deployment repository."""
         return self.site.directory / "demo" / "shop"
 
+    @property
+    def app(self) -> str:
+        """The application's name in fairlead.yaml: nobody else's, so that its runs can be forgotten with the lab."""
+        return f"demo-{self.site.name}"
+
     def address(self, environment: str) -> str:
         """A machine's."""
         return self.site.machines[environment].address
@@ -57,7 +63,7 @@ class Places:
 def tell(terminal: Terminal, lab: Lab) -> None:
     """All of it, from nothing or from where an earlier demo was interrupted."""
     places = site(terminal, lab)
-    begin(terminal, places)
+    begin(terminal, places, lab.root)
     first_release(terminal)
     second_release(terminal, places)
     promote(terminal)
@@ -75,22 +81,28 @@ def site(terminal: Terminal, lab: Lab) -> Places:
     return places
 
 
-def begin(terminal: Terminal, places: Places) -> None:
+def begin(terminal: Terminal, places: Places, state: Path) -> None:
     """The application's images, and a deployment repository for them."""
     terminal.chapter("The application: its images, and a deployment repository that init writes")
     for image in ("db 17.0.0", "gateway 1.0.0", "backend 1.0.0"):
         terminal.run(f"fairlead lab push {image}{places.option}")
     push = "git push --quiet -u origin main fairlead-scaffold"
     fresh = terminal.pending(push)
-    if fresh:  # a repository that was only half made is made anew
-        shutil.rmtree(places.shop, ignore_errors=True)
-        shutil.rmtree(places.site.repository("shop"))
-        terminal.run(f"fairlead init --lab {places.site.name} shop", again=True)
+    if fresh:
+        forget(places, state)
+        terminal.run(f"fairlead init --lab {places.site.name} --app {places.app} shop", again=True)
     terminal.change_directory(places.shop)
     if fresh:
         for command in (quicker(), *IDENTITY, "git add --all", "git commit --quiet -m Begin"):
             terminal.run(command, again=True)
     terminal.run(push)
+
+
+def forget(places: Places, state: Path) -> None:
+    """A deployment repository that was only half made, and runs for one that went with an earlier lab."""
+    runs = directory_of(state, places.app, "staging").parent
+    for leftover in (places.shop, places.site.repository(places.app), runs):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def quicker() -> str:
@@ -127,6 +139,7 @@ def broken_release(terminal: Terminal, places: Places) -> None:
     terminal.run(RUN, expect=(ROLLED_BACK, 0), during=Load(places.address("staging"), terminal.say))
     terminal.chapter("1.2.0 is in quarantine: it is not tried again")
     terminal.run(RUN)
+    terminal.run("fairlead detect -e staging --explain")
 
 
 def look_back(terminal: Terminal) -> None:

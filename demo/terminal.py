@@ -11,7 +11,7 @@ from pathlib import Path
 
 Say = Callable[[str], object]
 BUSY = 4  # Fairlead's exit code for: another holder is at work
-LOOKS = 60  # at who is at work, two seconds apart
+LOOKS, PAUSE = 24, 5.0  # at who is at work; seconds between them
 NOT_OURS = ("FAIRLEAD_", "GIT_", "HEALTH_CHECK_", "ENVIRONMENT", "VM_IP")  # with these it would be another story
 KEPT = ("FAIRLEAD_STATE_DIR",)
 
@@ -93,7 +93,7 @@ class Terminal:
             code = self._follow(words)
             if code != BUSY:
                 break
-            time.sleep(2)
+            time.sleep(PAUSE)
         return code
 
     def _follow(self, words: Sequence[str]) -> int:

@@ -1,15 +1,18 @@
 """The generated pages of docs/: commands from the command line, settings from the schema, errors from their classes.
 
-`make docs` writes them and the README's terminal session; tests/docs compares them with what this module says.
+`make docs` writes them and the terminal sessions; tests compare them with what this module says. The demo takes
+minutes, so its session is recorded anew only by `make docs DEMO=1`.
 """
 
 import functools
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +42,10 @@ EXIT_CODES = {
 
 
 README = ROOT / "README.md"
+FIRST_BUMP = ROOT / "docs/tutorial/first-bump.md"
+DEMO = ROOT / "docs/tutorial/demo.md"
+SHOWN = ("1.1.0 is pushed", "1.2.0", "What runs where")  # chapters of the demo that the README shows
+CUT = "$ git pull"  # and up to where
 JSON_PAGE = REFERENCE / "json.md"
 SESSION = re.compile(r"(?<=<!-- session: made by `make docs` -->\n).*?(?=<!-- end of session -->)", re.DOTALL)
 CHANGING = re.compile(
@@ -51,35 +58,83 @@ CHANGING = re.compile(
 def main() -> None:
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page())
-    if masked(written_session()) != masked(recorded_session()):
-        README.write_text(SESSION.sub(lambda _: recorded_session(), README.read_text()))
+    if "--demo" in sys.argv[1:]:
+        write_session(DEMO, recorded_demo())
+    write_session(README, excerpt(session_of(DEMO)))
+    if masked(session_of(FIRST_BUMP)) != masked(recorded().session):
+        write_session(FIRST_BUMP, recorded().session)
     if shapes(JSON_PAGE.read_text() if JSON_PAGE.exists() else "") != shapes(json_page()):
         JSON_PAGE.write_text(json_page())
 
 
 @functools.cache
 def recorded() -> "Recording":
-    """The demo, run once for all pages that show what commands print."""
+    """Detect and bump, run once for all pages that show what commands print."""
     from demo.first_bump import record
 
     return record()
 
 
-def written_session() -> str:
-    """The terminal session as the README shows it."""
-    found = SESSION.search(README.read_text())
-    return found[0] if found else ""
+def recorded_demo() -> str:
+    """`make demo`, from nothing, in a lab of its own that is gone afterwards; the paths are those of a person."""
+    from demo.__main__ import play
+    from fairlead.lab.site import Lab
+
+    name, lines = f"docs-{os.getpid()}", list[str]()
+    with tempfile.TemporaryDirectory(prefix="fairlead-docs-") as state:
+        try:
+            play(name, lines.append, {**os.environ, "FAIRLEAD_STATE_DIR": state})
+        finally:
+            Lab(name, Path(state)).down()
+    return as_a_person_sees("\n".join(lines), name, Path(state))
 
 
-def recorded_session() -> str:
-    """The terminal session as the demo records it now."""
-    return f"\n```console\n{recorded().session}\n```\n\n"
+def as_a_person_sees(session: str, lab: str, state: Path) -> str:
+    """A demo's session as it is with the usual lab and state directory, in a checkout in the home directory."""
+    from fairlead.lab.existing import DEFAULT_NAME
+
+    own = {str(state): "~/.local/state/fairlead", str(ROOT): "~/fairlead", f" --name {lab}": "", lab: DEFAULT_NAME}
+    for found, usual in own.items():
+        session = session.replace(found, usual)
+    return re.sub(r"\b10\.77\.\d+\.", "10.77.0.", session)
+
+
+def session_of(page: Path) -> str:
+    """The terminal session on a page; "" where it has none yet."""
+    found = SESSION.search(page.read_text())
+    return found[0].strip().removeprefix("```console\n").removesuffix("\n```") if found else ""
+
+
+def write_session(page: Path, session: str) -> None:
+    """Put a session where the page has its place for one."""
+    page.write_text(SESSION.sub(lambda _: f"\n```console\n{session}\n```\n\n", page.read_text()))
+
+
+def chapters(session: str) -> list[str]:
+    """The demo's session in its chapters, each with its title first."""
+    return [part.strip() for part in re.split(r"^(?=── )", session, flags=re.MULTILINE) if part.strip()]
+
+
+def excerpt(session: str) -> str:
+    """What the README shows of the demo."""
+    shown = [part for part in chapters(session) if part.startswith(tuple(f"── {title}" for title in SHOWN))]
+    return "\n\n".join(shown).partition(CUT)[0].strip()
+
+
+def outline(sessions: Iterable[str]) -> list[tuple[str, str]]:
+    """Chapter and command of everything that was done, once each: what does not differ from one time to the next.
+
+    A demo that was interrupted has several sessions.
+    """
+    parts = [part for session in sessions for part in chapters(session)]
+    steps = [(part.partition("\n")[0], line) for part in parts for line in part.splitlines() if line.startswith("$ ")]
+    return list(dict.fromkeys(steps))
 
 
 def json_page() -> str:
     """What `--json` prints, by example, and what an error is."""
     lines = [
-        _heading("JSON documents", "`make demo`"),
+        _heading("JSON documents", "`demo/first_bump.py`"),
         "With `--json` a command prints exactly one document on stdout, and everything for people on stderr. `version` "
         "is raised when a key changes its meaning or goes; new keys may come at any time.",
     ]

@@ -19,12 +19,18 @@ def test_generated_page_is_up_to_date(name: str) -> None:
     assert (REFERENCE / name).read_text() == docs.PAGES[name](), "run: make docs"
 
 
-@pytest.mark.xdist_group("demo")
-def test_the_readmes_session_is_what_the_demo_prints() -> None:
-    assert docs.masked(docs.written_session()) == docs.masked(docs.recorded_session()), "run: make docs"
+def test_the_readme_shows_a_part_of_the_demos_session() -> None:
+    shown = docs.session_of(docs.README)
+    assert shown == docs.excerpt(docs.session_of(docs.DEMO)), "run: make docs"
+    assert "$ fairlead run -e staging" in shown
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.xdist_group("first-bump")
+def test_the_tutorials_session_is_what_is_printed() -> None:
+    assert docs.masked(docs.session_of(docs.FIRST_BUMP)) == docs.masked(docs.recorded().session), "run: make docs"
+
+
+@pytest.mark.xdist_group("first-bump")
 def test_the_json_page_has_the_keys_that_commands_print() -> None:
     assert docs.shapes(docs.JSON_PAGE.read_text()) == docs.shapes(docs.json_page()), "run: make docs"
 
