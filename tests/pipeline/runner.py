@@ -35,6 +35,7 @@ from fairlead.provision.base import Machine
 from tests.fixtures.git import Site, image, make_site
 from tests.fixtures.shop import NOON
 
+TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
 VM_IP = "192.0.2.10"
 CONFIGURATION = """\
 app: shop
@@ -52,14 +53,16 @@ _FORKS.set_forkserver_preload([__name__])
 class FileDeployer(FakeDeployer):
     """A fake machine that outlives the process. `behaviour.json` says what is wrong with which digest.
 
-    broken: never becomes healthy. wrong: is healthy, and not what it should be. site: the machine does not answer.
+    broken: never becomes healthy; neither does anything that a template with this word in it starts. wrong: is healthy,
+    and not what it should be. site: the machine does not answer.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         behaviour = _json(directory / "behaviour.json")
         machines = {name: _machine(kept) for name, kept in _json(directory / "machines.json").items()}
-        super().__init__(machines, broken=set(behaviour.get("broken", ())))
+        super().__init__(machines)
+        self.always_broken = set(behaviour.get("broken", ()))
         self.wrong = set(behaviour.get("wrong", ()))
         self.unreachable = {VM_IP} if behaviour.get("site") else set()
 
@@ -67,6 +70,9 @@ class FileDeployer(FakeDeployer):
         while (self.directory / "pause").exists():
             (self.directory / "paused").touch()
             time.sleep(0.02)
+        template = request.checkout / TEMPLATE
+        all_of_them = template.exists() and "broken" in template.read_text()
+        self.broken = {pin.digest or "" for pin in request.pins.values()} if all_of_them else self.always_broken
         result = super().deploy(request)
         kept = {name: _kept(machine) for name, machine in self.machines.items()}
         (self.directory / "machines.json").write_text(json.dumps(kept))

@@ -5,7 +5,7 @@ import pytest
 from fairlead.config import layout
 from fairlead.deploy.base import Outcome
 from tests.fixtures.git import image
-from tests.pipeline.runner import CONFIGURATION, Pipeline
+from tests.pipeline.runner import CONFIGURATION, TEMPLATE, Pipeline
 
 OLD = image("backend", "1.0.0", "a")
 
@@ -78,12 +78,24 @@ def test_a_site_fault_rolls_nothing_back_and_heals(pipeline: Pipeline) -> None:
     assert pipeline.releases() == ["build(staging): backend 1.0.0 → 1.1.0"]
 
 
-def test_a_broken_template_cannot_be_taken_back_by_pins(pipeline: Pipeline) -> None:
-    pipeline.site.write({"deployment/ansible/templates/docker-compose.yml.j2": "services: {}\n"})
+def test_a_broken_template_is_taken_back(pipeline: Pipeline) -> None:
+    pipeline.site.write({TEMPLATE: "services: {}\n"}, "A template")
+    assert pipeline.run()[0] == 0
+    pipeline.site.write({TEMPLATE: "broken: {}\n"}, "A broken template")
+    code, text = pipeline.run()
+    assert code == 6, text
+    assert pipeline.site.show(TEMPLATE) == "services: {}\n"
+    assert len(pipeline.releases()) == 1
+    assert pipeline.proofs()[0] == pipeline.site.head
+    assert pipeline.run() == (0, "outcome none\n")
+
+
+def test_what_no_rollback_can_change_is_held(pipeline: Pipeline) -> None:
+    pipeline.site.write({"deployment/opentofu/main.tf": "# changed\n"})
     pipeline.behave(broken=[OLD.digest])
     code, text = pipeline.run()
     assert code == 3, text
-    assert "git revert" in text
+    assert "nothing that a rollback could change" in text
     assert not pipeline.releases()
 
 
@@ -91,7 +103,7 @@ def test_a_release_that_was_overtaken_is_not_deployed(pipeline: Pipeline) -> Non
     pipeline.offer()
     pipeline.run(crash_at="bump:after")
     overtaken = pipeline.site.head
-    pipeline.site.write({"deployment/ansible/templates/docker-compose.yml.j2": "services: {}\n"})
+    pipeline.site.write({TEMPLATE: "services: {}\n"})
     code, text = pipeline.run()
     assert code == 0, text
     assert "is not the newest release any more" in text

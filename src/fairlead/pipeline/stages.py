@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TypedDict
 
 from fairlead.deploy.base import Deployer, OnEvent, ignore
-from fairlead.deployment_repo import bump as commits
 from fairlead.deployment_repo.message import ImageChange
-from fairlead.errors import ReleaseFailed, Superseded
+from fairlead.errors import Superseded
 from fairlead.images import ImageReference
 from fairlead.pipeline import release
 from fairlead.pipeline.detect import Answer, Detection, changed_since, detect
@@ -126,17 +125,9 @@ class RepositoryStages:
         scope = self.scope
         proven = release.last_proven(scope, commit)
         today, reason = datetime.now(UTC).date().isoformat(), reason.removeprefix(f"{scope.environment}: ")
-        made = commits.rollback(
-            scope.repository, scope.environment, proven.commit, commit, run, reason=reason, quarantine_on=today
-        )
-        if not made.changes:
-            raise ReleaseFailed(
-                f"{scope.environment}: {commit[:9]} pins the images of {proven.commit[:9]}, the last proven release",
-                why="What failed is deployment code, which pins cannot take back",
-                remedy=f"git revert {commit[:9]}, then git push, then fairlead run -e {scope.environment}",
-            )
-        titles = ", ".join(change.title for change in made.changes)
-        return {"commit": made.commit, "to": proven.commit, "text": f"{titles}: {made.commit[:9]}"}
+        made = release.roll_back(scope, commit, proven.commit, run, reason, quarantine_on=today)
+        titles = [*(change.title for change in made.changes), *made.message.restored]
+        return {"commit": made.commit, "to": proven.commit, "text": f"{', '.join(titles)}: {made.commit[:9]}"}
 
     def _newest(self, commit: str) -> Scope:
         """The release's scope, if nothing newer concerns the environment. Raises Superseded."""
