@@ -1,0 +1,177 @@
+"""One new backend on one lab machine under 100 requests a second: Fairlead, the floor, and what others use.
+
+All deploy the small application (backend, database, gateway), each with a gateway and images of its own, on the same
+machine, in turn. Per contender: the wall time, the seconds until the new version answers, and the failed requests.
+
+- fairlead: the deploy stage on an opened scope. fairlead-command: `fairlead deploy`, the whole process.
+- floor: start-first by hand over one ssh connection: pull, start beside, wait, stop the old one.
+- compose: `docker compose pull` and `up --wait`, in place. playbook: command tasks in a plain playbook.
+- kamal: `kamal deploy --skip-push`, behind its own proxy.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.by_hand import IN_PLACE, START_FIRST, OverSsh, PlainPlaybook
+from benchmarks.figures import Figure, Goal, arguments, at_most, show
+from benchmarks.load import Load
+from benchmarks.site import Ground, Repository, say
+from fairlead.images import ImageReference
+from fairlead.pipeline import rollout
+from fairlead.provision.base import Machine
+
+FLOOR, GOAL = "floor", "fairlead"
+CONTENDERS = (GOAL, "fairlead-command", FLOOR, "compose", "playbook")
+
+
+class Contender(Protocol):
+    """A way to deploy. address: where its gateway answers."""
+
+    @property
+    def address(self) -> str: ...
+
+    def begin(self, backend: ImageReference) -> None:
+        """The whole application, for the first time."""
+
+    def prepare(self, backend: ImageReference) -> None:
+        """What is there before a deploy begins, such as the commit."""
+
+    def deploy(self, backend: ImageReference) -> None:
+        """What is measured."""
+
+
+@dataclass
+class Stage:
+    """Fairlead's deploy stage. phases: seconds by phase, per deploy."""
+
+    repository: Repository
+    phases: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return self.repository.address
+
+    def begin(self, backend: ImageReference) -> None:
+        self.prepare(backend)
+        self.deploy(backend)
+        self.phases.clear()
+
+    def prepare(self, backend: ImageReference) -> None:
+        self.repository.pin(backend)
+        self._scope = self.repository.scope()
+        self._machine = Machine(self.repository.ground.machine.address)
+
+    def deploy(self, backend: ImageReference) -> None:
+        began = time.monotonic()
+        result = rollout.deploy(self._scope, self._machine, "bench")
+        seconds = time.monotonic() - began
+        if not result.ok:
+            raise SystemExit(f"{backend} was not deployed: {result.reason} {result.log}")
+        tasks = sum(taken for name, taken in result.timings.items() if not name.startswith("machine: "))
+        self.phases.append({"before the first task, and after the last": seconds - tasks, **result.timings})
+
+
+@dataclass
+class Command(Stage):
+    """`fairlead deploy` as a process of its own."""
+
+    def deploy(self, backend: ImageReference) -> None:  # noqa: ARG002 - the commit says it
+        self.repository.fairlead("deploy", "-e", "staging", "--vm-ip", self.repository.ground.machine.address)
+
+
+@dataclass
+class Measured:
+    """What one contender's rounds gave."""
+
+    wall: list[float] = field(default_factory=list)
+    answers: list[float] = field(default_factory=list)
+    failed: list[float] = field(default_factory=list)
+
+    def add(self, load: Load, version: str) -> None:
+        self.wall.append(load.seconds)
+        self.answers.append(load.first(version))
+        self.failed.append(load.failed)
+
+
+def contenders(ground: Ground, names: Sequence[str]) -> dict[str, Contender]:
+    """Those that are asked for, each with the first release running."""
+    made: dict[str, Contender] = {}
+    for position, name in enumerate(names):
+        app, port = f"bench-{name}", 8100 + position
+        if name == "fairlead":
+            made[name] = Stage(ground.repository(app, port))
+        elif name == "fairlead-command":
+            made[name] = Command(ground.repository(app, port))
+        elif name == "playbook":
+            made[name] = PlainPlaybook(ground, app, port)
+        else:
+            made[name] = OverSsh(ground, app, port, {"floor": START_FIRST, "compose": IN_PLACE}[name])
+    for name, contender in made.items():
+        say(f"{name}: the first release")
+        contender.begin(ground.push(f"bench-{name}", "1.0.0"))
+    return made
+
+
+def measure(ground: Ground, made: Mapping[str, Contender], rounds: int) -> dict[str, Measured]:
+    """Every contender once per round, with a version that nobody has pulled."""
+    measured = {name: Measured() for name in made}
+    for number in range(1, rounds + 1):
+        for name, contender in made.items():
+            version = f"1.{number}.0"
+            image = ground.push(f"bench-{name}", version)
+            contender.prepare(image)
+            with Load(contender.address) as load:
+                contender.deploy(image)
+            measured[name].add(load, version)
+            told = f"{load.seconds:.2f} s, new version after {load.first(version):.2f} s"
+            say(f"round {number}: {name}: {told}, {load.failed} of {load.sent} requests failed")
+    return measured
+
+
+def figures(measured: Mapping[str, Measured]) -> list[Figure]:
+    """Three per contender. The deploy stage has goals: the floor, and no failed request."""
+    floor = measured.get(FLOOR, Measured())
+    found = []
+    for name, taken in measured.items():
+        own = name.startswith(GOAL)
+        beside = lambda values, own=name != FLOOR: values if own else ()  # the floor has none
+        goal: Goal | None = at_most(1.3) if name == GOAL else None
+        found += [
+            Figure(f"{name}: wall", "s", taken.wall, beside.wall, goal),
+            Figure(f"{name}: new version answers", "s", taken.answers, beside.answers),
+            Figure(f"{name}: failed requests", "", taken.failed, goal=at_most(0, of="value") if own else None),
+        ]
+    return found
+
+
+def phase_table(phases: Sequence[Mapping[str, float]]) -> str:
+    """Where the deploy stage's time goes: the median of each phase. `machine:` is inside the task Deploy."""
+    names = dict.fromkeys(name for one in phases for name in one)
+    medians = {name: statistics.median(one.get(name, 0.0) for one in phases) for name in names}
+    return "\n".join(f"  {name:44}{seconds:6.2f} s" for name, seconds in medians.items())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__, rounds=3)
+    parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders with commas between (%(default)s)")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fairlead-bench-") as directory:
+        ground = Ground.up(Path(directory))
+        try:
+            made = contenders(ground, given.only.split(","))
+            measured = measure(ground, made, given.rounds)
+        finally:
+            ground.clear()
+    if isinstance(stage := made.get(GOAL), Stage):
+        say(f"Where the deploy stage's time goes:\n{phase_table(stage.phases)}")
+    show(figures(measured), as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()
