@@ -139,7 +139,7 @@ def figures(measured: Mapping[str, Measured]) -> list[Figure]:
     found = []
     for name, taken in measured.items():
         own = name.startswith(GOAL)
-        beside = lambda values, own=name != FLOOR: values if own else ()  # the floor has none
+        beside = Measured() if name == FLOOR else floor
         goal: Goal | None = at_most(1.3) if name == GOAL else None
         found += [
             Figure(f"{name}: wall", "s", taken.wall, beside.wall, goal),
