@@ -1,4 +1,6 @@
 # The same five words as everywhere: setup, check, test, demo, docs.
+# Also for the makes that tests start: they compare what is printed.
+MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 DEMO ?=

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,13 +94,16 @@ class Checkout:
 
     def play(self, playbook: str, *words: str, address: str = "192.0.2.1") -> Play:
         """Run a playbook from the repository's root."""
+        with tempfile.TemporaryDirectory(prefix="home") as home:  # short: ssh's sockets lie below it, in 108 characters
+            return self._play(self.argv(playbook, *words, address=address), home)
+
+    def _play(self, argv: list[str], home: str) -> Play:
         environment = {
             "PATH": "/usr/bin:/bin",
-            "HOME": str(self.root),
+            "HOME": home,
             "ANSIBLE_STDOUT_CALLBACK": "one_line",
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
         }
-        argv = self.argv(playbook, *words, address=address)
         done = subprocess.run(argv, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         return Play(done.returncode, {item["task"]: item for item in map(json.loads, lines)}, done.stdout + done.stderr)
