@@ -16,7 +16,7 @@ from typing import Any
 
 from fairlead.config import layout
 from fairlead.config.variables import read_variables
-from fairlead.deploy.base import DeployRequest, DeployResult, Outcome, Running, RunningRequest
+from fairlead.deploy.base import DeployRequest, DeployResult, Event, Outcome, Running, RunningRequest
 from fairlead.deploy.fake import FakeDeployer, FakeMachine
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.deployment_repo.repository import Repository
@@ -105,8 +105,11 @@ def _main(checkout: Path, environment: str, machine: Path, variables: Mapping[st
     def tell(entry: Entry) -> None:
         print(entry.stage or "run", entry.state, entry.text, file=out)
 
+    def tell_event(event: Event) -> None:
+        print(event.name, event.state, event.detail, file=out)
+
     def stages(scope: Scope) -> RepositoryStages:
-        return RepositoryStages(scope, FileDeployer(machine), Machine(VM_IP))
+        return RepositoryStages(scope, FileDeployer(machine), Machine(VM_IP), tell_event)
 
     values = read_variables(variables)
     runs = Runs(lambda: Scope.open(checkout, environment, None, values), stages, tell)

@@ -103,7 +103,8 @@ _TOLD = ("proven", "failed", "stopped", "rolled_back", "lost")
 def _tell_event(out: Output, event: "Event") -> None:
     if event.state in ("changed", "retrying", "failed", "unreachable"):
         seconds = f" {event.seconds:.1f} s" if event.seconds else ""
-        out.detail(f"{event.name}: {event.state}{seconds}")
+        detail = f": {event.detail}" if event.state == "retrying" and event.detail else ""
+        out.detail(f"{event.name}: {event.state}{seconds}{detail}")
 
 
 def _leave(out: Output, environment: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypedDict
 
-from fairlead.deploy.base import Deployer, OnEvent, ignore
+from fairlead.deploy.base import Deployer, Event, OnEvent, ignore
 from fairlead.deployment_repo.message import ImageChange
 from fairlead.errors import Superseded
 from fairlead.images import ImageReference
@@ -17,6 +17,7 @@ from fairlead.pipeline import release
 from fairlead.pipeline.detect import Answer, Detection, changed_since, detect
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
+from fairlead.verify import base as checks
 from fairlead.verify.base import CheckResult, Verdict, Verification
 
 Said = dict[str, Any]
@@ -106,12 +107,20 @@ class RepositoryStages:
 
         scope = self.scope.at(commit)
         new = not rollout.proven_before(scope)
-        verification = rollout.verify(scope, Machine(vm_ip), new=new, deployer=self.deployer)
+        verification = rollout.verify(
+            scope, Machine(vm_ip), new=new, deployer=self.deployer, on_attempt=self._tell_attempt
+        )
         if fault := rollout.verification_fault(scope, verification):
             raise fault
         names = [result.name for result in verification.results]
         times = {"began": verification.began.isoformat(), "ended": verification.ended.isoformat()}
         return {"checks": names, **times, "text": f"{len(names)} checks passed"}
+
+    def _tell_attempt(self, check: str, attempt: int, outcome: checks.Outcome) -> None:
+        """What fails is tried again for minutes; whoever watches should know what for."""
+        if not outcome.passed:
+            said = f"attempt {attempt}: expected {outcome.expected}; came {outcome.came}"
+            self.on_event(Event(check, "retrying", detail=said))
 
     def prove(self, commit: str, run: str, verified: Said) -> Said:
         """See Stages."""
