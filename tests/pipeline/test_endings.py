@@ -17,6 +17,7 @@ def test_a_failed_release_is_rolled_back_and_not_tried_again(pipeline: Pipeline,
     code, text = pipeline.run()
     assert code == 6, text
     assert "FL-ROLLED-BACK" in text
+    assert (" retrying attempt 1: expected" in text) == (fault == "wrong")
     revert, bump = pipeline.releases()
     assert (revert.split(":")[0], bump) == ("revert(staging)", "build(staging): backend 1.0.0 → 1.1.0")
     assert str(new) in pipeline.site.show(layout.QUARANTINE)
