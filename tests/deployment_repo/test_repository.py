@@ -105,6 +105,30 @@ def test_a_commit_has_the_new_bytes_and_leaves_the_working_tree_alone(site: Site
     assert git(checkout, "for-each-ref", "refs/fairlead").count("\n") == 0  # only the tracking ref; no draft is left
 
 
+def test_what_was_taken_back_is_touched_all_the_same(site: Site) -> None:
+    start = site.head
+    site.write({"odd\nname": "1", "README.md": "Other\n"})
+    site.write({"README.md": "The shop\n"})
+    repository = site.open("copy")
+    repository.fetch()
+    assert repository.changed_paths(start, site.head) == ["odd\nname"]
+    assert repository.touched_paths(start, site.head) == ["README.md", "odd\nname"]
+    assert repository.touched_paths(site.head, site.head) == []
+
+
+def test_a_merge_touches_what_it_brings(site: Site) -> None:
+    start, copy = site.head, site.clone("copy")
+    (copy / "mine").write_text("1")
+    git(copy, "add", "mine")
+    git(copy, "commit", "--quiet", "-m", "Mine")
+    site.write({"theirs": "1"})
+    git(copy, "pull", "--quiet", "--no-rebase", "--no-edit", "origin", "main")
+    git(copy, "push", "--quiet", "origin", "HEAD:main")
+    repository = site.open("reader")
+    repository.fetch()
+    assert repository.touched_paths(start, site.head) == ["mine", "theirs"]
+
+
 def test_a_files_mode_is_kept(site: Site) -> None:
     script = site.person / "smoke.sh"
     script.write_text("#!/bin/sh\n")

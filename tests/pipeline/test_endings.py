@@ -44,6 +44,31 @@ def test_a_failed_return_stops_and_says_so(pipeline: Pipeline) -> None:
     assert len(pipeline.releases()) == 2
 
 
+def test_a_failed_return_is_work_for_the_next_run(pipeline: Pipeline) -> None:
+    new = pipeline.offer()
+    pipeline.behave(broken=[new.digest, OLD.digest])
+    assert [pipeline.run()[0] for _ in range(2)] == [3, 3]
+    pipeline.behave(broken=[new.digest])
+    assert pipeline.run()[0] == 0
+    assert pipeline.running()["app_image"] == str(OLD)
+    assert len(pipeline.releases()) == 2
+    assert pipeline.proofs()[0] == pipeline.site.head
+    assert pipeline.run() == (0, "outcome none\n")
+
+
+def test_a_return_that_the_site_stopped_is_gone_on_with(pipeline: Pipeline) -> None:
+    new = pipeline.offer()
+    pipeline.behave(wrong=[new.digest])
+    pipeline.run(crash_at="rollback-deploy:before")
+    pipeline.behave(wrong=[new.digest], site=True)
+    assert pipeline.run()[0] == 1
+    assert pipeline.running()["app_image"] == str(new)
+    pipeline.behave(wrong=[new.digest])
+    assert pipeline.run()[0] == 0
+    assert pipeline.running()["app_image"] == str(OLD)
+    assert pipeline.proofs()[0] == pipeline.site.head
+
+
 def test_nothing_ever_proven_is_held(pipeline: Pipeline) -> None:
     pins = f"app_image: {OLD}\nfrontend_image: {image('frontend', '1.0.0', 'a')}\n"
     text = CONFIGURATION.replace("production:", "preview: {follows: source}, production:")

@@ -221,6 +221,12 @@ class Repository:
         words = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", commit_id(old), commit_id(new))
         return [path for path in self.git.run(*words).stdout.split("\0") if path]
 
+    def touched_paths(self, old: str, new: str) -> list[str]:
+        """The paths that any commit after `old`, up to `new`, changed, also where a later one took that back."""
+        words = ("log", "-z", "--format=", "--no-renames", "--name-only", "--diff-merges=first-parent")
+        output = self.git.run(*words, f"{commit_id(old)}..{commit_id(new)}", "--").stdout
+        return sorted({path for path in output.replace("\0\n", "\0").split("\0") if path})
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `old` is `new` or in its history."""
         words = ("merge-base", "--is-ancestor", commit_id(old), commit_id(new))

@@ -118,14 +118,19 @@ def promoted_changes(scope: Scope, source: str, proof: Proof) -> tuple[ImageChan
 
 
 def why_unproven(scope: Scope) -> str:
-    """Why the commit is work although no image is new; "" when it is proven or quarantined here, or pins nothing."""
+    """Why the commit is work although no image is new; "" when it is proven or quarantined here, or pins nothing.
+
+    What was changed and taken back since the last proof counts: a release in between may be what runs now, when the
+    return from it did not get to its end.
+    """
     pins, entries = scope.pins, quarantined(scope)
     if not pins or any(is_quarantined(entries, scope.environment, pin) for pin in pins.values()):
         return ""
     proof = Proofs(scope.repository).last_proven(scope.environment)
     if proof is None:
         return "nothing is proven here yet"
-    changed = changed_since(scope, proof.commit)
+    touched = scope.repository.touched_paths(proof.commit, scope.commit)
+    changed = [path for path in touched if layout.concerns(path, scope.environment)]
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"{changed[0]}{more} changed since {proof.commit[:9]}, the last proven release" if changed else ""
 
