@@ -23,7 +23,7 @@ ELSEWHERE = "/files/"  # below a folder of this name lies code that runs on anot
 # Package -> the only places of the product that may import it.
 OWNERS = {
     "dbos": ("pipeline/",),
-    "ansible_runner": ("deploy/ansible.py",),
+    "ansible": ("deploy/callback/",),  # GPL-3.0: it runs as a program of its own, and only its plugin imports it
     "subprocess": ("process.py",),
     "multiprocessing": (),
     "pty": (),

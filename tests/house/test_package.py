@@ -11,7 +11,6 @@ from tools.house import ROOT
 
 HEAVY = {
     "ansible",
-    "ansible_runner",
     "asyncio",
     "cryptography",
     "dbos",
