@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.runner import Pipeline, make_pipeline
+from tests.registry.conftest import basic_registry, tls_registry
+
+__all__ = ["basic_registry", "tls_registry"]
 
 
 @pytest.fixture

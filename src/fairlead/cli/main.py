@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from fairlead import __version__
-from fairlead.cli import detect, history, init, lab, release, rollback, rollout, run, status
+from fairlead.cli import detect, doctor, history, init, lab, release, rollback, rollout, run, status
 from fairlead.cli.options import output_of
 from fairlead.errors import FairleadError, UsageError
 
@@ -45,6 +45,7 @@ def _root(
 
 
 app.command()(init.init)
+app.command()(doctor.doctor)
 app.command()(detect.detect)
 app.command()(detect.bump)
 app.command()(rollout.provision)

@@ -86,6 +86,12 @@ def why(results: Sequence[TaskResult], machine: str, complaint: str) -> tuple[st
     return fault["reason"], fault["remedy"]
 
 
+def connection_fault(said: str, machine: str) -> tuple[str, str, str]:
+    """What it means that ssh ended with these words: code ("host-key", "ssh-key", "unreachable"), reason, remedy."""
+    fault = _site_fault(TaskResult("ssh", "ssh", "unreachable", 0.0, said, {}), machine)
+    return fault["code"], fault["reason"], fault["remedy"]
+
+
 def _last_bad(results: Sequence[TaskResult]) -> TaskResult | None:
     """The one that ended the play: earlier ones were rescued."""
     return next((result for result in reversed(results) if result.bad), None)

@@ -1,0 +1,1 @@
+"""What a deployment repository needs, looked at: tools, credentials, endpoints, machines. Changes nothing."""
