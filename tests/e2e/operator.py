@@ -1,7 +1,7 @@
 """An operator at a terminal: the real `fairlead` command, a lab of its own, the small application.
 
-The lab is the stories' own, not the session's: they take its registry away, use the application's default port and name,
-and fill its tags.
+The lab is the stories' own, not the session's: they take its registry away, and the application is on the default port
+under the default name.
 """
 
 import http.client
@@ -38,12 +38,12 @@ QUICKER: dict[str, tuple[tuple[str, str], ...]] = {
         ("stable_for: 15s", "stable_for: 1s"),
     ),
     TEMPLATE: (
-        ("interval: 3s, timeout: 3s, retries: 3, start_period: 5s", "interval: 1s, timeout: 3s, retries: 3"),
+        ("interval: 3s, timeout: 3s, retries: 3,", "interval: 1s, timeout: 3s, retries: 3,"),
         ("      PGPASSWORD:", "      MAIL_PASSWORD: ${MAIL_PASSWORD:?}\n      PGPASSWORD:"),
     ),
     ENV: (("POSTGRES_PASSWORD=", "MAIL_PASSWORD={{ quoted(mail_password) }}\nPOSTGRES_PASSWORD="),),
 }
-LONGEST = 180  # seconds for one command
+LONGEST = 300  # seconds for one command
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,7 @@ class Operator:
 
     def run(self, environment: str = "staging", *, crash_at: str = "") -> Said:
         """`fairlead run`, with its document."""
-        crash = {"FAIRLEAD_CRASH_AT": crash_at} if crash_at else {}
-        return self.fairlead("run", "-e", environment, "--json", **crash)
+        return self.fairlead("run", "-e", environment, "--json", FAIRLEAD_CRASH_AT=crash_at)
 
     def crash(self, point: str, environment: str = "staging") -> None:
         """`fairlead run`, killed there."""

@@ -1,0 +1,114 @@
+"""Looks for secrets where none may be: in git, in files, in what was printed, in every process while a command runs.
+
+Only letters and digits are looked for, so that a value that was URL-encoded, JSON-escaped or quoted is found too; and
+for base64, the characters that stand for them at each of its three alignments.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ENOUGH = 16  # letters and digits in a row of an SSH key's private part
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """What must not be found."""
+
+    needles: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, core: str, keys: Iterable[Path]) -> Self:
+        """core: letters and digits that are in every secret. keys: OpenSSH private keys."""
+        texts = [core, *(run for key in keys for run in _private_runs(key))]
+        return cls(tuple(form.encode() for text in texts for form in (text, *_base64_forms(text))))
+
+    def within(self, content: bytes) -> bool:
+        """Whether any of them is in there."""
+        return any(needle in content for needle in self.needles)
+
+    def in_files(self, root: Path, *, leave_out: Iterable[Path] = ()) -> list[str]:
+        """The files below a directory that hold one. What vanishes meanwhile holds none."""
+        kept_out = tuple(map(str, leave_out))
+        paths = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
+        return [str(path) for path in paths if not str(path).startswith(kept_out) and self.within(_content(path))]
+
+    def in_git(self, repository: Path) -> bool:
+        """Whether one is in any object of a repository: commits, trees, files, notes."""
+        words = ["git", "-C", str(repository), "cat-file", "--batch-all-objects", "--batch"]
+        return self.within(subprocess.run(words, capture_output=True, check=True).stdout)
+
+    @property
+    def lines(self) -> str:
+        """For `grep -F -f -`."""
+        return "".join(f"{needle.decode()}\n" for needle in self.needles)
+
+
+def _private_runs(key: Path) -> list[str]:
+    """Letters and digits of the third and fourth line of an ed25519 key: the private part begins on the third."""
+    return [run for line in key.read_text().splitlines()[3:5] for run in re.findall(rf"[A-Za-z0-9]{{{ENOUGH},}}", line)]
+
+
+def _base64_forms(text: str) -> Iterator[str]:
+    for offset, first in enumerate((0, 2, 3)):
+        content = bytes(offset) + text.encode()
+        yield base64.b64encode(content).decode()[first : len(content) * 8 // 6]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError:
+        return b""
+
+
+@dataclass
+class Watch:
+    """Reads the arguments and variables of all processes of this machine and of the lab's machines, again and again.
+
+    Not those of the application's own containers, which have their secrets as variables by design.
+    namespaces: of process ids, as /proc/PID/ns/pid names them.
+    """
+
+    canaries: Canaries
+    namespaces: frozenset[str]
+    found: set[str] = field(default_factory=set)
+    looks: int = 0
+
+    def __enter__(self) -> Self:
+        self._enough = threading.Event()
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._enough.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._enough.wait(0.03):
+            self.looks += 1
+            for process in Path("/proc").glob("[0-9]*"):
+                self._look(process)
+
+    def _look(self, process: Path) -> None:
+        for name in ("cmdline", "environ"):
+            if self.canaries.within(_content(process / name)) and namespace(process) in self.namespaces:
+                self.found.add(f"{name} of {_content(process / 'cmdline').replace(bytes(1), b' ').decode()}")
+
+
+def namespace(process: Path) -> str:
+    """The namespace of process ids that a process is in; "" for one that is gone."""
+    try:
+        return str((process / "ns" / "pid").readlink())
+    except OSError:
+        return ""
