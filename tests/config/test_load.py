@@ -1,6 +1,7 @@
 """fairlead.yaml: the annotated example loads, and what is wrong is named by file, line, path, value and remedy."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -185,4 +186,7 @@ def test_schema_is_json_and_describes_every_top_level_setting() -> None:
     schema = json.loads(json.dumps(configuration_schema()))
     assert all("description" in setting or "$ref" in str(setting) for setting in schema["properties"].values())
     assert schema["additionalProperties"] is False
+    settle = schema["$defs"]["Release"]["properties"]["settle"]
+    assert settle["default"] == "20s"
+    assert re.fullmatch(settle["pattern"], settle["default"])
     assert "with" in schema["$defs"]["StaticProvision"]["properties"]

@@ -88,11 +88,15 @@ def _refuse(error: typer.TyperException) -> int:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM (systemd, a CI system's abort) ends a command as Ctrl-C does: children are stopped in order."""
+    """SIGTERM (systemd, a CI system's abort) ends a command as Ctrl-C does: children are stopped in order.
+
+    Started with `&` by a script, a program ignores SIGINT, and so would every program that it starts and wants to stop.
+    """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

@@ -7,6 +7,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TextIO
 
 from fairlead.errors import FairleadError
@@ -74,7 +75,7 @@ class Output:
     def document(self, content: Mapping[str, Any]) -> None:
         """The one JSON document of a command, where it was asked for."""
         if self.as_json:
-            print(json.dumps(content, ensure_ascii=False, default=str), file=self._stdout, flush=True)
+            print(json.dumps(content, ensure_ascii=False, default=_written), file=self._stdout, flush=True)
 
     def error(self, error: FairleadError) -> None:
         """The four parts; the same as a document with --json, and as an annotation in a CI system's log."""
@@ -95,6 +96,11 @@ class Output:
     def _print(self, text: str, *, always: bool = False) -> None:
         if always or not self.quiet:
             print(text, file=self._stderr, flush=True)
+
+
+def _written(value: object) -> str:
+    """Times as ISO 8601, anything else as its text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _annotation(error: FairleadError) -> str:

@@ -7,6 +7,7 @@ document, duplicate keys, tags that would construct objects, aliases that expand
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,12 +212,21 @@ def _value(data: Any, place: Place) -> str:
 
 def configuration_schema() -> dict[str, object]:
     """The JSON Schema of fairlead.yaml, for editors."""
+    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415
+
     from fairlead.config.models import Configuration  # noqa: PLC0415
+    from fairlead.config.values import print_duration  # noqa: PLC0415
+
+    class Schema(GenerateJsonSchema):
+        """Defaults as a person writes them: pydantic's own form of a duration (PT1M) is none here."""
+
+        def encode_default(self, dft: Any) -> Any:
+            return print_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:fairlead:schema:fairlead.yaml",
-        **Configuration.model_json_schema(by_alias=True),
+        **Configuration.model_json_schema(by_alias=True, schema_generator=Schema),
     }
 
 
