@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ OLD, NEW = image("backend", "1.0.0", "a"), image("backend", "1.1.0", "b")
 CHANGE = ImageChange("app_image", OLD, NEW, "semver >=1.0 <3", "https://github.com/acme/shop", "4be1a07", "c0ffee1")
 
 
-def message(*changes: ImageChange, **more: str) -> ReleaseMessage:
+def message(*changes: ImageChange, **more: Any) -> ReleaseMessage:
     return ReleaseMessage("staging", "run-88", changes or (CHANGE,), **more)
 
 
