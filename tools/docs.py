@@ -13,11 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
 
 from fairlead import errors
 from fairlead.config.load import configuration_schema
@@ -107,7 +104,7 @@ def session_of(page: Path) -> str:
 
 def write_session(page: Path, session: str) -> None:
     """Put a session where the page has its place for one."""
-    page.write_text(SESSION.sub(lambda _: f"\n```console\n{session}\n```\n\n", page.read_text()))
+    page.write_text(SESSION.sub(lambda _: f"\n```console\n{session.strip()}\n```\n\n", page.read_text()))
 
 
 def chapters(session: str) -> list[str]:
@@ -304,16 +301,7 @@ def _default(setting: Mapping[str, Any]) -> str:
     value = setting.get("default")
     if value in (None, {}, []) or isinstance(value, dict):
         return ""
-    if _is_duration(setting):
-        return f"`{_short(TypeAdapter(timedelta).validate_python(value))}`"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
-
-
-def _short(duration: timedelta) -> str:
-    """A duration as a person writes it: 15m, 24h."""
-    seconds = int(duration.total_seconds())
-    size, unit = next((pair for pair in ((3600, "h"), (60, "m")) if seconds and seconds % pair[0] == 0), (1, "s"))
-    return f"{seconds // size}{unit}"
 
 
 def errors_page() -> str:
