@@ -21,8 +21,9 @@ from fairlead.errors import InvalidSetting
 from fairlead.lab.site import Site as LabSite
 from fairlead.pipeline.doctor import here
 from fairlead.pipeline.doctor.examination import examine
-from fairlead.pipeline.doctor.fact import Fact, exit_code
+from fairlead.pipeline.doctor.fact import LONGEST, Fact, exit_code
 from fairlead.pipeline.doctor.machine import clock, disk, parse, refused, sudo
+from fairlead.process import Mask
 from fairlead.registry.connection import Allowance, read_allowance
 from tests.conformance.fields import copy_shipped
 from tests.fixtures.git import git
@@ -281,6 +282,17 @@ def test_secrets_are_there_or_named(patient: Patient) -> None:
     assert facts["secret application/admin_password"].remedy == "export FAIRLEAD_APPLICATION_ADMIN_PASSWORD=…"
     assert not facts["secret control/notify_url"].ok
     assert "canary-value" not in str(facts)
+
+
+def test_a_secret_in_what_others_say_is_masked(patient: Patient) -> None:
+    patient.variables["FAIRLEAD_STATE_DIR"] = str(patient.shop.state / "canary-value")
+    patient.variables["FAIRLEAD_CONTROL_SSH_KEY"] = "canary-value"
+    assert patient.facts()["state directory"].detail == str(patient.shop.state / "***")
+
+
+def test_one_line_each_and_not_endless() -> None:
+    fact = Fact("engine", ok=False, detail="a\n b" * 1000, remedy="c\nd").masked(Mask())
+    assert (len(fact.detail), fact.remedy) == (LONGEST, "c d")
 
 
 def test_a_machine_without_an_address(patient: Patient) -> None:

@@ -8,6 +8,8 @@ from fairlead import process
 from fairlead.errors import FairleadError
 from fairlead.process import Mask
 
+LONGEST = 600
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -33,7 +35,7 @@ class Fact:
         return {"fact": self.fact, "ok": self.ok, "detail": self.detail, "remedy": self.remedy}
 
     def masked(self, mask: Mask) -> "Fact":
-        """The same without secrets, on one line each."""
+        """The same without secrets, each text on one line."""
         return Fact(self.fact, self.ok, _line(mask(self.detail)), _line(mask(self.remedy)), self.configuration)
 
 
@@ -68,4 +70,6 @@ def exit_code(facts: Iterable[Fact]) -> int:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """One line, of bounded length: a machine or a server may say anything."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"

@@ -113,7 +113,9 @@ def ssh_port(way: Way) -> Fact:
         socket.create_connection((way.address, way.port), timeout=_CONNECT_TIME).close()
     except OSError as error:
         _, reason, remedy = report.connection_fault(error.strerror or str(error), way.address)
-        return Fact("SSH port", False, f"{reason}; what lies behind it was not looked at", remedy or f"ssh -v {way.address}")
+        return Fact(
+            "SSH port", False, f"{reason}; what lies behind it was not looked at", remedy or f"ssh -v {way.address}"
+        )
     return Fact("SSH port", True, f"{way.port} answers")
 
 
