@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from fairlead.config.secrets import Secrets
+from fairlead.errors import NotARepository
+from fairlead.pipeline import release
+from fairlead.pipeline.detect import detect
 from fairlead.pipeline.scope import Scope
 from tests.fixtures.git import git
 from tests.fixtures.git_https import PASSWORD, USER, serve_https
@@ -29,3 +32,23 @@ def test_an_older_commit_has_its_own_pins_and_configuration(shop: Shop) -> None:
     assert scope.configuration.app == "shop"
     assert scope.pins["app_image"].tag == "1.0.0"
     assert shop.scope().configuration.app == "other"
+
+
+def test_an_address_is_enough_and_its_clone_is_kept(shop: Shop) -> None:
+    pushed = shop.push("app", "1.1.0")
+    for _ in range(2):
+        scope = Scope.open(shop.site.url, "staging", None, shop.variables)
+        assert [change.new for change in detect(scope).changes] == [pushed]
+    made = release.bump(scope, detect(scope).changes, "7")
+    assert shop.site.head == made.commit
+    assert len(list((shop.state / "clones").iterdir())) == 1
+
+
+def test_an_address_may_name_the_branch(shop: Shop) -> None:
+    git(shop.site.person, "push", "--quiet", "origin", "HEAD:refs/heads/releases")
+    assert Scope.open(f"{shop.site.url}#releases", "staging", None, shop.variables).repository.branch == "releases"
+
+
+def test_an_address_that_would_run_a_program_is_refused(shop: Shop) -> None:
+    with pytest.raises(NotARepository, match="not an address that git may use"):
+        Scope.open("ext::sh@x:", "staging", None, shop.variables)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +33,7 @@ SettleOption = Annotated[
 def detect(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     commit: CommitOption = None,
     explain: Annotated[
         bool,
@@ -59,7 +58,7 @@ def detect(
 def bump(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     run: RunOption = None,
     allow_downgrade: DowngradeOption = False,
     settle: SettleOption = True,

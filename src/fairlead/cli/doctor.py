@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.options import JsonOption, RepositoryOption, output, variables
+from fairlead.cli.options import JsonOption, output, variables
 from fairlead.cli.output import Output
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def doctor(
         str | None, typer.Option("--environment", "-e", envvar="ENVIRONMENT", help="One environment only.")
     ] = None,
     *,
-    repo: RepositoryOption = Path(),
+    repo: Annotated[Path, typer.Option("--repo", help="The deployment repository's checkout.")] = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Check every tool, credential and endpoint that this repository needs, and say how to mend each.

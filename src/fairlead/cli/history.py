@@ -1,7 +1,6 @@
 """`fairlead history` and `fairlead schema`: what was released, and how fairlead.yaml is written."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 def history(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many releases, newest first.")] = 15,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
 EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", envvar="ENVIRONMENT", help="The environment, such as staging.")
 ]
-RepositoryOption = Annotated[Path, typer.Option("--repo", help="The deployment repository's checkout.")]
+RepositoryOption = Annotated[
+    str, typer.Option("--repo", help="The deployment repository: a checkout, or an address (URL or URL#BRANCH).")
+]
 CommitOption = Annotated[
     str | None,
     typer.Option(
@@ -50,7 +51,7 @@ def output_of(arguments: Sequence[str]) -> Output:
     return output(as_json="--json" in arguments)
 
 
-def open_scope(repo: Path, environment: str, commit: str | None = None) -> "Scope":
+def open_scope(repo: str, environment: str, commit: str | None = None) -> "Scope":
     """One environment of one commit. Raises what pipeline.scope.Scope.open raises."""
     from fairlead.pipeline.scope import Scope  # noqa: PLC0415 - `--help` does not pay for it
 

@@ -1,7 +1,6 @@
 """`fairlead promote`: pin in one environment what another has proven."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ def promote(
     environment: EnvironmentOption,
     *,
     source: Annotated[str, typer.Option("--from", help="The environment that has proven the release.")],
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     run: RunOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 def rollback(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     to: Annotated[
         str | None, typer.Option("--to", help="The release to return to. Default: the last proven one before the head.")
     ] = None,

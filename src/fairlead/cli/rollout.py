@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def provision(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would change, and change nothing.")] = False,
@@ -58,7 +58,7 @@ def _machine_sentence(machine: "Machine", *, plan: bool) -> str:
 def deploy(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     run: RunOption = None,
@@ -85,7 +85,7 @@ def deploy(
 def verify(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     run: RunOption = None,

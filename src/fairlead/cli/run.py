@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +33,7 @@ AbandonOption = Annotated[bool, typer.Option("--abandon", help="Give up the run 
 def run(
     environment: EnvironmentOption,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     vm_ip: AddressOption = None,
     abandon: AbandonOption = False,
     quiet: QuietOption = False,

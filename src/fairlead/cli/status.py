@@ -1,7 +1,6 @@
 """`fairlead status`: what runs where, since when, from which commit, proven or not."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +18,7 @@ def status(
         str | None, typer.Option("--environment", "-e", envvar="ENVIRONMENT", help="One environment only.")
     ] = None,
     *,
-    repo: RepositoryOption = Path(),
+    repo: RepositoryOption = ".",
     as_json: JsonOption = False,
 ) -> None:
     """What runs where, since when, from which commit, proven or not; what differs; which runs are in flight."""

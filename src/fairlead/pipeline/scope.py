@@ -1,5 +1,7 @@
 """One environment of one commit: what every stage works on."""
 
+import hashlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -9,11 +11,13 @@ from fairlead.config.load import load_configuration, parse_yaml, read_file
 from fairlead.config.models import Configuration, Environment
 from fairlead.config.secrets import SecretClass
 from fairlead.config.variables import Variables
-from fairlead.deployment_repo.git import NO_ACCESS, Access
+from fairlead.deployment_repo.git import NO_ACCESS, Access, GitUrl
 from fairlead.deployment_repo.pins import read_pins
 from fairlead.deployment_repo.repository import Repository
 from fairlead.errors import InvalidSetting, UnreadableFile
 from fairlead.images import ImageReference
+
+_ADDRESS = re.compile(r"[a-z]+://|[^/]+@[^/]+:")
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,14 @@ class Scope:
     variables: Variables
 
     @classmethod
-    def open(cls, place: Path, environment: str, commit: str | None, variables: Variables) -> Self:
+    def open(cls, place: Path | str, environment: str, commit: str | None, variables: Variables) -> Self:
         """Fetch the deployment branch and the proofs, and read fairlead.yaml from the commit (default: the head).
 
-        The checkout may be shallow, detached and older than the branch; only the branch's name is read from it.
-        Raises ConfigurationError, RepositoryError.
+        place: a checkout, which may be shallow, detached and older than the branch: only the branch's name is read
+        from it. Or the repository's address, `URL#BRANCH` (default: main), of which a clone is kept in the state
+        directory. Raises ConfigurationError, RepositoryError.
         """
-        repository = Repository.open(place, branch=_branch(place), access=_access(variables))
+        repository = _repository(str(place), variables)
         repository.fetch()
         chosen = repository.resolve(commit) if commit else repository.head()
         scope = cls(environment, chosen, _configuration(repository, chosen), repository, variables)
@@ -41,9 +46,9 @@ class Scope:
         return scope
 
     @classmethod
-    def open_all(cls, place: Path, variables: Variables) -> "tuple[Self, ...]":
+    def open_all(cls, place: Path | str, variables: Variables) -> "tuple[Self, ...]":
         """Every environment of the head, as `open` reads one."""
-        repository = Repository.open(place, branch=_branch(place))
+        repository = _repository(str(place), variables)
         repository.fetch()
         head = repository.head()
         configuration = _configuration(repository, head)
@@ -77,6 +82,16 @@ class Scope:
     def in_environment(self, environment: str) -> Self:
         """Another environment at the same commit."""
         return replace(self, environment=environment)
+
+
+def _repository(place: str, variables: Variables) -> Repository:
+    """The checkout at a path, or our own clone of an address."""
+    if not _ADDRESS.match(place):
+        return Repository.open(Path(place), branch=_branch(Path(place)), access=_access(variables))
+    address, _, branch = place.partition("#")
+    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    url = GitUrl.parse(address)
+    return Repository.clone(url, variables.state / "clones" / name, branch or "main", _access(variables))
 
 
 def _access(variables: Variables) -> Access:
