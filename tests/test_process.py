@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import ProgramFailed, ProgramInterrupted, ProgramMissing, ProgramTimedOut
-from fairlead.process import LONGEST_LINE, Mask, inherited, run
+from fairlead.process import LONGEST_LINE, Mask, beside, inherited, run
 
 
 def python(source: str) -> list[str]:
@@ -193,3 +193,23 @@ def _is_gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_head_start_ends_with_its_block(tmp_path: Path) -> None:
+    mark, begun = tmp_path / "mark", time.monotonic()
+    with beside([sys.executable, "-c", f"open({str(mark)!r}, 'w'); import time; time.sleep(60)"], {}):
+        while not mark.exists():
+            assert time.monotonic() - begun < 30
+            time.sleep(0.01)
+        (child,) = children()
+    assert child not in children()
+
+
+def test_a_head_start_without_its_program_is_none() -> None:
+    with beside(["no-such-program"], {}):
+        pass
+
+
+def children() -> set[str]:
+    """The ids of this process's children, ended ones too."""
+    return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())

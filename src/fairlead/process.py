@@ -153,6 +153,24 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     return Completed(words, child.returncode, stdout, stderr)
 
 
+@contextlib.contextmanager
+def beside(argv: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[None]:
+    """Run a program while the block runs, and kill it at the end: for a head start that nothing depends on.
+
+    What it prints is not kept, and how it ends does not matter. environment: all that it gets.
+    """
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        child = subprocess.Popen(argv, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        _kill_group(child)
+
+
 def interrupt() -> None:
     """Stop every program that runs or will be run, as Ctrl-C does: `run` raises ProgramInterrupted in its thread.
 

@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.config.models import AnsibleDeploy
 from fairlead.config.secrets import Secret
-from fairlead.deploy.ansible import AnsibleDeployer, argv, environment, ssh_arguments
+from fairlead.deploy.ansible import PROGRAM, AnsibleDeployer, argv, connect_argv, environment, ssh_arguments
 from fairlead.deploy.base import Event, Outcome
 from tests.deploy.playbooks import processes_with, request, write_repository
 
@@ -81,7 +81,7 @@ def private_directory_of(checkout: Path) -> Path:
 def test_the_command_line_holds_paths_and_no_values() -> None:
     private, hosts = Path("private"), Path("export/inventory")
     common = ["--inventory", "export/inventory", "--extra-vars", "@private/values.json", "--", "deploy.yml"]
-    program = [sys.executable, "-P", "-m", "ansible.cli.playbook"]
+    program = [sys.executable, "-P", "-c", PROGRAM]
     assert argv("deploy.yml", hosts, private) == [*program, *common]
     assert argv("deploy.yml", hosts, private, dry_run=True) == [*program, "--check", *common]
 
@@ -92,6 +92,17 @@ def test_ssh_checks_the_repositorys_host_keys_and_lends_nobody_its_agent() -> No
     for option in ("StrictHostKeyChecking=yes", "ForwardAgent=no", "IdentitiesOnly=yes", "IdentityAgent=none"):
         assert f"-o {option}" in words
     assert "IdentityAgent" not in ssh_arguments(Path("/tmp/export"), has_key=False)
+
+
+def test_the_connection_that_is_opened_ahead_is_as_strict_as_ansibles(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    strict = ssh_arguments(Path("/tmp/an export"), has_key=True)
+    words = connect_argv(tmp_path, strict, AnsibleDeploy(user="root", port=2222), "192.0.2.10")
+    known_hosts = 'UserKnownHostsFile="/tmp/an export/deployment/ansible/known_hosts"'
+    assert words[:7] == ["ssh", "-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", known_hosts]
+    assert "StrictHostKeyChecking=yes" in words
+    assert f"ControlPath={tmp_path}/ssh/%C" in words
+    assert words[-9:] == ["-i", f"{tmp_path}/key", "-p", "2222", "-l", "root", "--", "192.0.2.10", "true"]
 
 
 def test_ansible_gets_only_the_variables_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

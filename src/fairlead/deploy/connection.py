@@ -17,7 +17,7 @@ from fairlead import process
 from fairlead.config import layout
 from fairlead.config.models import AnsibleDeploy
 from fairlead.config.secrets import Secret
-from fairlead.deploy.ansible import KEY, NO_SETTINGS, environment, ssh_arguments
+from fairlead.deploy.ansible import KEY, SETTINGS, environment, ssh_arguments
 from fairlead.deploy.base import Target
 from fairlead.deploy.inventory import inventory
 from fairlead.deploy.private import private_directory, write_private
@@ -54,7 +54,7 @@ def read_way(target: Target, settings: AnsibleDeploy) -> Way:
     """
     hosts = inventory(target)
     with private_directory() as private:
-        write_private(private / NO_SETTINGS, "")
+        write_private(private / SETTINGS, "")
         said = process.run(
             inventory_argv(hosts, target.checkout),
             cwd=target.checkout,
