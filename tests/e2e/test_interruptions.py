@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from demo.load import FAILED, Load
+from fairlead.config import layout
 from fairlead.images import ImageReference
 from tests.e2e.operator import Operator, Said, kill_tree, wait_for
 
@@ -64,7 +65,10 @@ def test_a_half_done_rollout_is_finished(shop: Operator) -> None:
     assert shop.containers("backend") == [second]
 
 
-def test_a_registry_that_is_gone_during_the_pull_is_the_sites_fault(shop: Operator) -> None:
+@pytest.mark.parametrize("during", ["login", "pull"])
+def test_a_registry_that_is_gone_is_the_sites_fault(shop: Operator, during: str) -> None:
+    if during == "pull":
+        shop.commit("Log in no more", {layout.CONFIGURATION: ((", registry_password]", "]"),)})
     before, version, new = shop.head, shop.version(), shop.push()
     quarantine = shop.quarantine()
     shop.crash("deploy:before")
@@ -72,6 +76,7 @@ def test_a_registry_that_is_gone_during_the_pull_is_the_sites_fault(shop: Operat
     try:
         said = shop.run()
         assert said.code == 1, said.text
+        assert shop.site.registry in said.stderr
         assert (shop.version(), shop.quarantine(), len(shop.since(before))) == (version, quarantine, 1)
     finally:
         subprocess.run(["docker", "start", shop.site.registry_container], check=True, capture_output=True)

@@ -20,6 +20,7 @@ NEEDED = (
     r"/var/lib/fairlead/shop/serving/\.env",
     r"/var/lib/docker/containers/[0-9a-f]{64}/config\.v2\.json",
     r"/run/.*/[0-9a-f]{64}/config\.json",
+    r"/var/lib/(docker/)?containerd/.*/meta\.db",
     r"/(run|tmp)/.*runc-process\d+",
 )
 SEARCHED = ("/dev/shm", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var")
@@ -116,12 +117,14 @@ def test_nothing_that_strangers_write_is_executed_or_forged(shop: Operator) -> N
     assert back.code == 0, back.text
     assert shop.run().document["outcome"] == "none"
     shop.push()
-    for run in (f"-{shop.bait}", hostile):
-        refused = shop.fairlead("bump", "-e", "staging", f"--run={run}")
-        assert refused.code == 2, refused.text
-        assert shop.fairlead("deploy", "-e", "staging", f"--run={run}").code == 2
-    log = git(shop.remote, "log", "-2", "--format=%(trailers:key=Fairlead-Run,valueonly)", "main")
-    assert "forged" not in log
+    assert shop.fairlead("bump", "-e", "staging", f"--run={hostile}").code == 2
+    plain = f"-{shop.bait}"  # one line may name a run in git, where it is text, but not on a machine
+    assert shop.fairlead("bump", "-e", "staging", f"--run={plain}").code == 0
+    assert [shop.fairlead("deploy", "-e", "staging", f"--run={run}").code for run in (plain, hostile)] == [2, 2]
+    runs = git(shop.remote, "log", "--format=%(trailers:key=Fairlead-Run,valueonly,separator=;)", "main").splitlines()
+    assert runs[0] == plain
+    assert not [run for run in runs if "forged" in run or ";" in run]
+    assert shop.run().document["outcome"] == "proven"
     entries = quarantine.read(git(shop.remote, "show", f"main:{layout.QUARANTINE}").encode())
     assert entries[-1].environment == "staging"
     assert not shop.marker.exists()
