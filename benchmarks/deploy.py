@@ -19,6 +19,7 @@ from typing import Protocol
 
 from benchmarks.by_hand import IN_PLACE, START_FIRST, OverSsh, PlainPlaybook
 from benchmarks.figures import Figure, Goal, arguments, at_most, show
+from benchmarks.kamal import Kamal
 from benchmarks.load import Load
 from benchmarks.site import Ground, Repository, say
 from fairlead.images import ImageReference
@@ -26,7 +27,7 @@ from fairlead.pipeline import rollout
 from fairlead.provision.base import Machine
 
 FLOOR, GOAL = "floor", "fairlead"
-CONTENDERS = (GOAL, "fairlead-command", FLOOR, "compose", "playbook")
+CONTENDERS = (GOAL, "fairlead-command", FLOOR, "kamal", "compose", "playbook")
 
 
 class Contender(Protocol):
@@ -107,6 +108,8 @@ def contenders(ground: Ground, names: Sequence[str]) -> dict[str, Contender]:
             made[name] = Stage(ground.repository(app, port))
         elif name == "fairlead-command":
             made[name] = Command(ground.repository(app, port))
+        elif name == "kamal":
+            made[name] = Kamal(ground, app, port)
         elif name == "playbook":
             made[name] = PlainPlaybook(ground, app, port)
         else:

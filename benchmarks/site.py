@@ -101,15 +101,12 @@ class Ground:
         pins = {name: demo.push(self.lab, demo.Build(name, "1.0.0")) for name in ("db", "gateway")}
         return {f"{name}_image": pin for name, pin in pins.items()}
 
-    def push(self, app: str, version: str, variant: str = "", build: tuple[str, ...] = ()) -> ImageReference:
-        """The backend in a repository of the application's own, so that nobody pulls what another has pulled.
-
-        build: more words for `docker build`.
-        """
+    def push(self, app: str, version: str, variant: str = "") -> ImageReference:
+        """The backend in a repository of the application's own, so that nobody pulls what another has pulled."""
         image = demo.Build("backend", version, variant)
         base = self.lab.images.base(demo.base_of("backend", demo.sources()))
         target = f"{registry.push_address(self.lab.docker, self.lab.name)}/{app}/backend:{version}"
-        name = ("--label", f"dev.fairlead.bench={app}", *build)  # also its configuration is pulled by nobody else
+        name = ("--label", f"service={app}")  # its configuration differs from everybody else's; Kamal asks for it
         argv = demo.build_argv(image, demo.sources(), base, target)
         self.lab.docker.run(*argv[:-1], *name, argv[-1], timeout=600)
         said = self.lab.docker.run("push", target, timeout=300).stdout
