@@ -125,6 +125,68 @@ BAD_SETTINGS = [
         "fairlead.yaml:2: verify.checks[0].htpp is not a setting",
         "Did you mean http?",
     ),
+    (
+        ('{semver: "^1"}', '{semver: "^1", prerelease: true}'),
+        "fairlead.yaml:5: images.app_image.policy.prerelease is not a setting",
+        "Did you mean prereleases?",
+    ),
+    (
+        ("staging: {}", "staging: {soak: 999999999w}"),
+        'fairlead.yaml:7: environments.staging.soak: "999999999w" is longer than ten years',
+        "Write a number and a unit: 20s, 15m, 1h, 7d",
+    ),
+    (
+        ("staging: {}", "staging: {freeze: [Fri 16:00 - Mon 08:00 ../../etc/passwd]}"),
+        'fairlead.yaml:7: environments.staging.freeze[0]: "Fri 16:00 - Mon 08:00 ../../etc/passwd" '
+        "names an unknown time zone '../../etc/passwd'",
+        "Write a zone of the IANA list: Europe/Rome, UTC",
+    ),
+    (
+        ("staging: {}", "staging: {freeze: [Fri 16:00 - Fri 16:00 UTC]}"),
+        'fairlead.yaml:7: environments.staging.freeze[0]: "Fri 16:00 - Fri 16:00 UTC" ends when it begins',
+        "Write two moments: Fri 16:00 - Mon 08:00 Europe/Rome",
+    ),
+    (
+        ("app: shop\n", "app: shop\ngit: {url: 'https://ana:hunter2@git.example.com/shop'}\n"),
+        'fairlead.yaml:2: git.url: "https://…@git.example.com/shop" holds a password',
+        "Write the address without it, and export FAIRLEAD_CONTROL_GIT_TOKEN=…",
+    ),
+    (
+        ("app: shop\n", "app: shop\ngit: {branch: a..b}\n"),
+        'fairlead.yaml:2: git.branch: "a..b" is not a name of a branch',
+        "Write something like main",
+    ),
+    (
+        ("app: shop\n", "app: shop\nregistries: {r.example.com: {ca: ../site.pem}}\n"),
+        'fairlead.yaml:2: registries.r.example.com.ca: "../site.pem" is not a path in the deployment repository',
+        "Write something like certs/site-ca.pem",
+    ),
+    (
+        ("app: shop\n", "app: shop\ndeploy: {directory: /opt/../etc}\n"),
+        'fairlead.yaml:2: deploy.directory: "/opt/../etc" is not an absolute path',
+        "Write something like /opt/app",
+    ),
+    (("app: shop", "app: 5"), "fairlead.yaml:1: app: 5 is not a name of an application", "Write something like shop"),
+    (
+        ("app: shop\n", "app: shop\nrelease: {together: app_image}\n"),
+        'fairlead.yaml:2: release.together: "app_image" is not a list',
+        "Write a list: [first, second]",
+    ),
+    (
+        ("app: shop\n", "app: shop\nnotify: [notify_url]\n"),
+        'fairlead.yaml:2: notify[0]: "notify_url" is not a mapping',
+        "Write a mapping: {key: value}",
+    ),
+    (
+        ("app: shop\n", "app: shop\nverify: {retries: 0}\n"),
+        "fairlead.yaml:2: verify.retries: 0 is too small",
+        "Write a number of at least 1",
+    ),
+    (
+        ("app: shop\n", "app: shop\nregistries: {r.example.com: {plain_http: maybe}}\n"),
+        'fairlead.yaml:2: registries.r.example.com.plain_http: "maybe" is neither true nor false',
+        "Write true or false",
+    ),
 ]
 
 
@@ -154,7 +216,9 @@ BAD_FILES = [
     (b"", InvalidSetting, "fairlead.yaml holds no settings"),
     (b"- a\n- b\n", InvalidSetting, "fairlead.yaml holds no settings"),
     (b"x" * (10 * 1024 * 1024), UnreadableFile, "larger than 1 MiB"),
-    (b"[" * 3000 + b"]" * 3000, InvalidYaml, ""),
+    (b"[" * 3000 + b"]" * 3000, InvalidYaml, "nested more than 64 levels deep"),
+    (b"app:\n\tshop\n", InvalidYaml, "Indent with spaces"),
+    (b"app: \0\n", InvalidYaml, "is not a YAML document"),
     (b"a: &a [*a, *a]\n", InvalidYaml, "aliases expand"),
     (
         b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
@@ -170,6 +234,7 @@ def test_bad_file_is_refused(content: bytes, kind: type[Exception], message: str
     with pytest.raises(kind) as caught:
         load_configuration(content)
     assert message in str(caught.value)
+    assert caught.value.remedy
 
 
 def test_yaml_1_2_words_stay_text() -> None:

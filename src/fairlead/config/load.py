@@ -5,6 +5,7 @@ document, duplicate keys, tags that would construct objects, aliases that expand
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,22 @@ LARGEST_FILE = 1024 * 1024
 MOST_NODES = 100_000
 DEEPEST = 64
 _SHOWN_ERRORS = 10
+_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+_MEND = "Mend the file there; git log --patch FILE tells what changed in it"
+_EXAMPLE = "docs/reference/fairlead.yaml"
+# By pydantic's types of errors, from their beginning: what the value is not, and what would be right.
+_WRONG_TYPES = {
+    "string": ("is not text", "Write text, in quotes where YAML would read something else"),
+    "tuple": ("is not a list", "Write a list: [first, second]"),
+    "dict": ("is not a mapping", "Write a mapping: {{key: value}}"),
+    "model": ("is not a mapping", "Write a mapping: {{key: value}}"),
+    "bool": ("is neither true nor false", "Write true or false"),
+    "int": ("is not a whole number", "Write a whole number"),
+    "too_short": ("is empty", f"Write at least one; {_EXAMPLE} has an example"),
+    "greater_than_equal": ("is too small", "Write a number of at least {ge}"),
+    "less_than_equal": ("is too large", "Write a number of at most {le}"),
+    "literal_error": ("is not known", "Write {expected}"),
+}
 
 Place = tuple[str | int, ...]
 
@@ -106,8 +123,12 @@ def _parse(text: str, source: str) -> Document:
         data = yaml.constructor.construct_document(node) if node is not None else None
     except MarkedYAMLError as error:
         raise _invalid_yaml(error, source) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise InvalidYaml(f"{source} is not a YAML document", why=str(error).splitlines()[0][:200]) from None
+    except RecursionError:
+        raise InvalidYaml(f"{source}: {_TOO_DEEP}", remedy=_MEND) from None
+    except (YAMLError, ValueError) as error:
+        raise InvalidYaml(
+            f"{source} is not a YAML document", why=str(error).splitlines()[0][:200], remedy=_MEND
+        ) from None
     return Document(source, data, node)
 
 
@@ -119,7 +140,9 @@ def _invalid_yaml(error: Any, source: str) -> InvalidYaml:
         return InvalidYaml(f"{place}: a second YAML document", remedy="Keep one document in the file: remove the ---")
     if "duplicate key" in problem:
         return InvalidYaml(f"{place}: {problem}", remedy="Keep one of the two")
-    return InvalidYaml(f"{place}: {problem}", why=str(error.context or ""))
+    if "'\\t'" in problem:
+        return InvalidYaml(f"{place}: {problem}", remedy="Indent with spaces")
+    return InvalidYaml(f"{place}: {problem}", why=str(error.context or ""), remedy=_MEND)
 
 
 def _refuse_bomb(node: "Node | None", source: str) -> None:
@@ -128,7 +151,7 @@ def _refuse_bomb(node: "Node | None", source: str) -> None:
 
     def size(node: Any, depth: int) -> int:
         if depth > DEEPEST:
-            raise InvalidYaml(f"{source}:{node.start_mark.line + 1}: nested more than {DEEPEST} levels deep")
+            raise InvalidYaml(f"{source}:{node.start_mark.line + 1}: {_TOO_DEEP}", remedy=_MEND)
         if id(node) not in sizes:
             sizes[id(node)] = MOST_NODES + 1  # a node inside itself never ends
             sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
@@ -170,7 +193,7 @@ def _describe(document: Document, problem: "ErrorDetails") -> tuple[str, str]:
     context: Mapping[str, Any] = problem.get("ctx", {})
     place = _place(document.data, (*problem["loc"], *context.get("place", ())))
     if problem["type"] == "unknown_key":
-        place = (*place, context["key"])
+        place = (*_holder(document.data, place, context["key"]), context["key"])
     where = f"{document.source}:{document.line(place)}: {_path(place)}"
     match problem["type"]:
         case "missing":
@@ -179,12 +202,10 @@ def _describe(document: Document, problem: "ErrorDetails") -> tuple[str, str]:
             return f"{where} {context['why']}", context["remedy"]
         case "value":
             return f"{where}: {_value(document.data, place)} {context['why']}", context["remedy"]
-    return f"{where}: {_value(document.data, place)}: {problem['msg']}", _hint(problem)
-
-
-def _hint(problem: "ErrorDetails") -> str:
-    expected = problem.get("ctx", {}).get("expected") or problem.get("ctx", {}).get("pattern")
-    return f"Write {expected}" if expected else "See docs/reference/fairlead.yaml"
+    for kind, (why, remedy) in _WRONG_TYPES.items():
+        if problem["type"].startswith(kind):
+            return f"{where}: {_value(document.data, place)} {why}", remedy.format(**context)
+    return f"{where}: {_value(document.data, place)}: {problem['msg']}", f"See {_EXAMPLE}"
 
 
 def _place(data: Any, location: Place) -> Place:
@@ -198,6 +219,15 @@ def _place(data: Any, location: Place) -> Place:
     return tuple(place)
 
 
+def _holder(data: Any, place: Place, key: str) -> Place:
+    """Where an unknown key stands: `{semver: "1", semvr: x}` is of the kind semver, but nothing is inside of that."""
+    found = data
+    for part in place:
+        found = found[part]
+    inside = isinstance(found, dict) and key in map(str, found)
+    return place if inside or not place else _holder(data, place[:-1], key)
+
+
 def _path(place: Place) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".") or "the file"
@@ -207,6 +237,7 @@ def _value(data: Any, place: Place) -> str:
     for part in place:
         data = data[part]
     shown = json.dumps(data, default=str, ensure_ascii=False)
+    shown = re.sub(r'//[^/@"\s]*@', "//…@", shown)  # an address may hold a password
     return shown if len(shown) <= 80 else shown[:79] + "…"
 
 

@@ -13,12 +13,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from fairlead.config.values import (
+    Address,
+    AppName,
+    BranchName,
     CalverFormat,
     Directory,
     Duration,
     EnvironmentName,
+    FilePath,
     Freeze,
     GitUrl,
+    HttpUrl,
     MovingTag,
     Name,
     NumericPattern,
@@ -64,7 +69,7 @@ def unknown_key(key: str, known: list[str]) -> PydanticCustomError:
 class Git(Setting):
     """The deployment repository's own place."""
 
-    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")] = "main"
+    branch: BranchName = "main"
     """The deployment branch: bumps are pushed to it, releases are its commits."""
     url: GitUrl | None = None
     """Where the daemon clones from; commands in a checkout use its own remote."""
@@ -73,7 +78,7 @@ class Git(Setting):
 class Registry(Setting):
     """How to talk to one registry. Only what differs from the defaults: HTTPS, verified by the system's CAs."""
 
-    ca: str | None = None
+    ca: FilePath | None = None
     """A CA certificate (PEM), as a path in the deployment repository."""
     plain_http: bool = False
     """Talk HTTP without TLS. For a lab."""
@@ -237,7 +242,7 @@ class StaticProvision(Setting):
 
     by: Literal["static"] = Field(alias="with")
     """Who provisions."""
-    addresses: dict[EnvironmentName, Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")]] = {}
+    addresses: dict[EnvironmentName, Address] = {}
     """The address of each environment's machine."""
 
 
@@ -275,7 +280,7 @@ class HttpCheck(Setting):
 class HttpRequest(Setting):
     """What is asked, and what must be answered."""
 
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: HttpUrl
     """`{vm_ip}`, `{environment}`, `{app}`, `{commit}` and `{app_image.tag}` are filled in."""
     status: Annotated[int, Field(ge=100, le=599)] = 200
     """The status that is right."""
@@ -287,7 +292,7 @@ class HttpRequest(Setting):
     """Headers that the answer must have."""
     timeout: Duration = timedelta(seconds=5)
     """How long one request may take."""
-    ca: str | None = None
+    ca: FilePath | None = None
     """A CA certificate (PEM), as a path in the deployment repository."""
 
 
@@ -377,7 +382,7 @@ def _require_with(known: tuple[str, ...]) -> BeforeValidator:
 class Configuration(Setting):
     """fairlead.yaml, at the root of the deployment repository."""
 
-    app: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
+    app: AppName
     """The application's name."""
     git: Git = Git()
     """The deployment repository's own place."""

@@ -17,9 +17,14 @@ NAME = r"[a-z][a-z0-9_]{0,62}"
 ENVIRONMENT = r"[a-z][a-z0-9-]{0,30}"
 DURATION = r"(\d+(\.\d+)?)\s*(ms|s|m|h|d|w)"
 PLATFORM = r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?"
-DIRECTORY = r"/[A-Za-z0-9._/-]+"
+APP = r"[a-z][a-z0-9-]{1,40}"
+BRANCH = r"(?!.*(\.\.|//|\.lock($|/)|[./]$))[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}"
+ADDRESS = r"[A-Za-z0-9.:-]+"
+DIRECTORY = r"(?!.*/\.\.?(/|$))/[A-Za-z0-9._/-]+"
+FILE = r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._-][A-Za-z0-9._/-]{0,199}"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 LONGEST_PATTERN = 1000
+LONGEST_DURATION = timedelta(days=3650)
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -39,7 +44,10 @@ def parse_duration(value: object) -> timedelta:
     match = re.fullmatch(DURATION, value.strip(), re.ASCII) if isinstance(value, str) else None
     if not match or len(match[1]) > 9:
         raise invalid("is not a duration", "Write a number and a unit: 20s, 15m, 1h, 7d")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[3]])
+    seconds = float(match[1]) * _SECONDS[match[3]]
+    if seconds > LONGEST_DURATION.total_seconds():
+        raise invalid("is longer than ten years", "Write a number and a unit: 20s, 15m, 1h, 7d")
+    return timedelta(seconds=seconds)
 
 
 def print_duration(value: timedelta) -> str:
@@ -138,6 +146,8 @@ def parse_calver_format(value: object) -> str:
 
 def parse_git_url(value: object) -> str:
     """An address that git may use: https, ssh or a path. No other transport runs (`ext::` would run a program)."""
+    if isinstance(value, str) and re.match(r"[a-z]+://[^/@]*:[^/@]*@", value):
+        raise invalid("holds a password", "Write the address without it, and export FAIRLEAD_CONTROL_GIT_TOKEN=…")
     if isinstance(value, str) and re.fullmatch(
         r"(https|ssh|file)://[^\s-]\S*|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!-)\S+|/\S+", value, re.ASCII
     ):
@@ -164,16 +174,10 @@ class FreezeWindow:
             raise invalid(
                 "is not a freeze window", "Write day and time twice and a zone: Fri 16:00 - Mon 08:00 Europe/Rome"
             )
-        try:
-            zone = ZoneInfo(match[7])
-            start, end = (_minute_of_week(match[at], match[at + 1], match[at + 2]) for at in (1, 4))
-        except (ZoneInfoNotFoundError, OSError):
-            raise invalid(
-                f"names an unknown time zone {match[7]!r}", "Write a zone of the IANA list: Europe/Rome, UTC"
-            ) from None
-        except ValueError:
-            raise invalid("has a time outside 00:00 to 23:59", "Write Fri 16:00 - Mon 08:00 Europe/Rome") from None
-        return cls(match[0], start, end, zone)
+        start, end = (_minute_of_week(match[at], match[at + 1], match[at + 2]) for at in (1, 4))
+        if start == end:
+            raise invalid("ends when it begins", "Write two moments: Fri 16:00 - Mon 08:00 Europe/Rome")
+        return cls(match[0], start, end, _zone(match[7]))
 
     def holds(self, now: datetime) -> bool:
         """Whether the window is open (nothing may be released) at `now`, an aware time."""
@@ -182,8 +186,20 @@ class FreezeWindow:
         return self.start <= minute < self.end if self.start <= self.end else minute >= self.start or minute < self.end
 
 
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # ValueError: a name that leaves the list's directory
+        raise invalid(
+            f"names an unknown time zone {name!r}", "Write a zone of the IANA list: Europe/Rome, UTC"
+        ) from None
+
+
 def _minute_of_week(day: str, hour: str, minute: str) -> int:
-    moment = time(int(hour), int(minute))
+    try:
+        moment = time(int(hour), int(minute))
+    except ValueError:
+        raise invalid("has a time outside 00:00 to 23:59", "Write Fri 16:00 - Mon 08:00 Europe/Rome") from None
     return _DAYS.index(day) * 1440 + moment.hour * 60 + moment.minute
 
 
@@ -201,6 +217,11 @@ Duration = Annotated[
     PlainSerializer(print_duration, return_type=str),
     _schema(DURATION),
 ]
+AppName = Annotated[str, text_of(APP, "a name of an application", "shop"), _schema(APP)]
+BranchName = Annotated[str, text_of(BRANCH, "a name of a branch", "main"), _schema(BRANCH)]
+Address = Annotated[str, text_of(ADDRESS, "an address", "192.0.2.10"), _schema(ADDRESS)]
+FilePath = Annotated[str, text_of(FILE, "a path in the deployment repository", "certs/site-ca.pem"), _schema(FILE)]
+HttpUrl = Annotated[str, text_of(r"https?://.+", "an HTTP address", "http://{vm_ip}/"), _schema("https?://.+")]
 Name = Annotated[str, text_of(NAME, "a name of an Ansible variable", "app_image"), _schema(NAME)]
 EnvironmentName = Annotated[str, text_of(ENVIRONMENT, "a name of an environment", "staging"), _schema(ENVIRONMENT)]
 Platform = Annotated[str, text_of(PLATFORM, "a platform", "linux/amd64"), _schema(PLATFORM)]

@@ -100,7 +100,7 @@ class GitUrl:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an address. Raises NotARepository for `ext::`, options, other protocols and passwords in clear."""
+        """Read an address. Raises NotARepository for `ext::`, options and other protocols."""
         if not _URL.fullmatch(text):
             raise NotARepository(
                 f"{plain.one_line(_without_password(text))!r} is not an address that git may use",
