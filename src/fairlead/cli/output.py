@@ -3,6 +3,7 @@
 Four glyphs, as Flux prints them: ► doing, ✔ done, ◎ waiting, ✗ failed. Text from outside loses its control characters.
 """
 
+import contextlib
 import json
 import sys
 import unicodedata
@@ -95,7 +96,8 @@ class Output:
 
     def _print(self, text: str, *, always: bool = False) -> None:
         if always or not self.quiet:
-            print(text, file=self._stderr, flush=True)
+            with contextlib.suppress(BrokenPipeError):  # nobody reads any more: that must not end a release
+                print(text, file=self._stderr, flush=True)
 
 
 def _written(value: object) -> str:
