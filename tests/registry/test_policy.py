@@ -65,6 +65,7 @@ def test_documented_reason(policy: str, tag: str, reason: str) -> None:
 def test_the_newest_is_elected_and_the_others_have_their_reasons() -> None:
     election = elect(ballot('{semver: "^1"}', "1.0.0", "1.2.0", "latest", "1.1.0", "2.0.0"))
     assert election.elected == "1.2.0"
+    assert [rejection.tag for rejection in election.rejected] == ["2.0.0", "1.1.0", "1.0.0", "latest"]
     assert reasons(election) == {
         "1.1.0": "is older than 1.2.0",
         "1.0.0": "is older than 1.2.0",

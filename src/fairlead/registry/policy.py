@@ -5,7 +5,7 @@ judges one tag: where it lies in the policy's total order, and what speaks again
 to config/models.py and its judge here; docs/reference/tag-policies.md is its table and its test.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -32,7 +32,8 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """elected: a tag, or None with the reason in `why`. rejected: every other tag."""
+    """elected: a tag, or None with the reason in `why`. rejected: every other tag, newest first; those
+    that have no place in the policy's order come last."""
 
     elected: str | None
     rejected: tuple[Rejection, ...] = ()
@@ -68,10 +69,14 @@ Judge = Callable[[str], Judgement]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The tags of one image that may be elected, newest first, and the objections to the others."""
+    """The tags of one image that may be elected, newest first, and the objections to the others.
+
+    order: every tag that has a place in the policy's order, newest first.
+    """
 
     fit: tuple[str, ...]
     unfit: tuple[Rejection, ...]
+    order: tuple[str, ...]
 
 
 def elect(ballot: Ballot) -> Election:
@@ -130,22 +135,25 @@ def rank(ballot: Ballot) -> Ranking:
     judge = judge_of(ballot.image)
     floor = judge(ballot.pinned).place if ballot.pinned and not ballot.allow_downgrade else None
     filters = _filters(ballot.image)
-    fit: list[tuple[Any, str]] = []
+    fit: set[str] = set()
     unfit: list[Rejection] = []
+    placed: list[tuple[Any, str]] = []
     for tag in ballot.tags.tags:
         place, objection = judge(tag) if is_tag(tag) else Judgement(None, NOT_A_TAG)
         objection = objection or _filtered(tag, filters) or _held_back(tag, place, floor, ballot)
         if objection:
             unfit.append(Rejection(plain_text(tag, 128), objection))
         else:
-            fit.append((place, tag))
-    fit.sort(reverse=True)
-    return Ranking(tuple(tag for _, tag in fit), tuple(unfit))
+            fit.add(tag)
+        if place is not None:
+            placed.append((place, tag))
+    order = tuple(tag for _, tag in sorted(placed, reverse=True))
+    return Ranking(tuple(tag for tag in order if tag in fit), tuple(unfit), order)
 
 
 def _choose(ranking: Ranking, elected: str | None, group: Collection[str] = ()) -> Election:
     if elected is None and not ranking.fit:
-        return Election(None, ranking.unfit, "no tag fits")
+        return Election(None, _newest_first(ranking.unfit, ranking), "no tag fits")
     reason = f"is older than {elected}" if elected else f"is not there for all of {', '.join(group)}"
     newer = f"is not there for all of {', '.join(group)}"
     above = ranking.fit.index(elected) if elected else 0
@@ -154,7 +162,13 @@ def _choose(ranking: Ranking, elected: str | None, group: Collection[str] = ()) 
         for position, tag in enumerate(ranking.fit)
         if tag != elected
     )
-    return Election(elected, (*others, *ranking.unfit), "" if elected else "no tag is there for all of them")
+    rejected = _newest_first((*others, *ranking.unfit), ranking)
+    return Election(elected, rejected, "" if elected else "no tag is there for all of them")
+
+
+def _newest_first(rejected: Sequence[Rejection], ranking: Ranking) -> tuple[Rejection, ...]:
+    position = {tag: number for number, tag in enumerate(ranking.order)}
+    return tuple(sorted(rejected, key=lambda rejection: position.get(rejection.tag, len(position))))
 
 
 def _nothing_from_a_cut_list(tags: TagList) -> Election:
