@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.config.load import configuration_schema, load_configuration, parse_yaml, read_configuration
 from fairlead.config.models import DigestPolicy, NumericPolicy, OpentofuProvision, SemverPolicy
-from fairlead.errors import InvalidSetting, InvalidYaml, UnreadableFile
+from fairlead.errors import ConfigurationError, InvalidSetting, InvalidYaml, UnreadableFile
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "reference" / "fairlead.yaml"
@@ -230,7 +230,7 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("content", "kind", "message"), BAD_FILES, ids=[str(row[0][:30]) for row in BAD_FILES])
-def test_bad_file_is_refused(content: bytes, kind: type[Exception], message: str) -> None:
+def test_bad_file_is_refused(content: bytes, kind: type[ConfigurationError], message: str) -> None:
     with pytest.raises(kind) as caught:
         load_configuration(content)
     assert message in str(caught.value)

@@ -31,6 +31,12 @@ RunOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--vm-ip", envvar="VM_IP", help="The machine's address. Default: what provision says.")
 ]
+RetriesOption = Annotated[
+    int | None, typer.Option("--retries", envvar="HEALTH_CHECK_RETRIES", min=1, help="Attempts of each check.")
+]
+DelayOption = Annotated[
+    float | None, typer.Option("--delay", envvar="HEALTH_CHECK_DELAY", min=0, help="Seconds between attempts.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 

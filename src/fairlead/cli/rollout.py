@@ -9,10 +9,12 @@ import typer
 from fairlead.cli.options import (
     AddressOption,
     CommitOption,
+    DelayOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
     RepositoryOption,
+    RetriesOption,
     RunOption,
     open_scope,
     output,
@@ -90,12 +92,8 @@ def verify(
     vm_ip: AddressOption = None,
     run: RunOption = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results there as JUnit XML.")] = None,
-    retries: Annotated[
-        int | None, typer.Option("--retries", envvar="HEALTH_CHECK_RETRIES", min=1, help="Attempts of each check.")
-    ] = None,
-    delay: Annotated[
-        float | None, typer.Option("--delay", envvar="HEALTH_CHECK_DELAY", min=0, help="Seconds between attempts.")
-    ] = None,
+    retries: RetriesOption = None,
+    delay: DelayOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

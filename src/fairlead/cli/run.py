@@ -9,10 +9,12 @@ import typer
 
 from fairlead.cli.options import (
     AddressOption,
+    DelayOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
     RepositoryOption,
+    RetriesOption,
     open_scope,
     output,
 )
@@ -35,6 +37,8 @@ def run(
     *,
     repo: RepositoryOption = ".",
     vm_ip: AddressOption = None,
+    retries: RetriesOption = None,
+    delay: DelayOption = None,
     abandon: AbandonOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -49,7 +53,7 @@ def run(
     out = output(as_json=as_json, quiet=quiet)
     runs = Runs(
         lambda: open_scope(repo, environment),
-        lambda scope: _stages(scope, out, vm_ip),
+        lambda scope: _stages(scope, out, vm_ip, retries=retries, delay=delay),
         lambda entry: _tell(out, environment, entry),
     )
     try:
@@ -59,12 +63,14 @@ def run(
     _print(out, environment, outcome)
 
 
-def _stages(scope: "Scope", out: Output, vm_ip: str | None) -> "Stages":
+def _stages(scope: "Scope", out: Output, vm_ip: str | None, *, retries: int | None, delay: float | None) -> "Stages":
     from fairlead.pipeline.stages import RepositoryStages  # noqa: PLC0415
     from fairlead.provision.base import Machine  # noqa: PLC0415
 
     machine = Machine(vm_ip) if vm_ip else None
-    return RepositoryStages(scope, machine=machine, on_event=lambda event: _tell_event(out, event))
+    return RepositoryStages(
+        scope, machine=machine, on_event=lambda event: _tell_event(out, event), retries=retries, delay=delay
+    )
 
 
 def _print(out: Output, environment: str, outcome: "Outcome") -> None:

@@ -64,12 +64,15 @@ class RepositoryStages:
     """The stages of a deployment repository's environment.
 
     scope: as looked at. deployer, machine: instead of what fairlead.yaml names. on_event: told what a deploy does.
+    retries, delay (seconds): of the checks, instead of what the file says.
     """
 
     scope: Scope
     deployer: Deployer | None = None
     machine: Machine | None = None
     on_event: OnEvent = field(default=ignore)
+    retries: int | None = None
+    delay: float | None = None
 
     def bump(self, request: Request) -> Said:
         """See Stages."""
@@ -108,7 +111,13 @@ class RepositoryStages:
         scope = self.scope.at(commit)
         new = not rollout.proven_before(scope)
         verification = rollout.verify(
-            scope, Machine(vm_ip), new=new, deployer=self.deployer, on_attempt=self._tell_attempt
+            scope,
+            Machine(vm_ip),
+            new=new,
+            deployer=self.deployer,
+            retries=self.retries,
+            delay=self.delay,
+            on_attempt=self._tell_attempt,
         )
         if fault := rollout.verification_fault(scope, verification):
             raise fault
