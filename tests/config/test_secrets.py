@@ -49,6 +49,17 @@ def test_classes_never_mix() -> None:
     assert secrets.find(SecretClass.CONTROL, "token") is None
 
 
+def test_a_control_secret_is_not_read_from_a_strangers_variable() -> None:
+    assert Secrets(None, {"GIT_TOKEN": "value-of-it"}).find(SecretClass.CONTROL, "git_token") is None
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "control").mkdir()
+    (tmp_path / "control" / "git_token").write_bytes(b"\xff\xfe\xfd\xfc")
+    with pytest.raises(MissingSecret, match="git_token cannot be read"):
+        Secrets(tmp_path, {}).get(SecretClass.CONTROL, "git_token")
+
+
 def test_missing_secret_names_the_places(tmp_path: Path) -> None:
     with pytest.raises(MissingSecret) as caught:
         Secrets(tmp_path, {}).get(SecretClass.APPLICATION, "postgres_password")

@@ -104,7 +104,11 @@ class Secrets:
             return None
         if path.stat().st_size > LONGEST_SECRET:
             raise MissingSecret(f"{path} is larger than {LONGEST_SECRET} bytes", remedy="Put one secret in each file")
-        return path.read_text(encoding="utf-8").removesuffix("\n")
+        try:
+            return path.read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = "It is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or ""
+            raise MissingSecret(f"{path} cannot be read", why=why, remedy=f"ls -l {path}") from None
 
     def _all(self) -> Iterator[str]:
         for kind in SecretClass:
@@ -129,4 +133,7 @@ def _variables(kind: SecretClass, name: str) -> tuple[str, ...]:
         case SecretClass.APPLICATION:
             return (f"FAIRLEAD_APPLICATION_{name.upper()}",)
         case SecretClass.CONTROL:
-            return (f"FAIRLEAD_CONTROL_{name.upper()}", name.upper())
+            own = (
+                name.upper()
+            )  # only a tool's: a stranger's variable of that name would be neither masked nor kept back
+            return (f"FAIRLEAD_CONTROL_{own}", *((own,) if own in _OWN_NAMES else ()))

@@ -13,7 +13,7 @@ from fairlead.config.secrets import Secret, SecretClass
 from fairlead.config.values import print_duration
 from fairlead.config.variables import Variables
 from fairlead.deployment_repo.message import ImageChange
-from fairlead.errors import UnreadableFile
+from fairlead.errors import MissingSecret, UnreadableFile
 from fairlead.images import ImageReference
 from fairlead.pipeline.gates import Wait
 from fairlead.pipeline.scope import Scope
@@ -103,7 +103,10 @@ def _authorities(scope: Scope) -> Iterator[Path]:
 
 
 def registry_credentials(registries: set[str], variables: Variables) -> Mapping[str, Credentials]:
-    """What to log in with, by registry: the control secret `registry_HOST` (`user:password`), else Docker's own."""
+    """What to log in with, by registry: the control secret `registry_HOST` (`user:password`), else Docker's own.
+
+    Raises MissingSecret for a secret of another form, and ConfigurationError for a login of Docker's that is broken.
+    """
     found = {registry: _credentials(registry, variables) for registry in sorted(registries)}
     return {registry: credentials for registry, credentials in found.items() if credentials}
 
@@ -112,7 +115,13 @@ def _credentials(registry: str, variables: Variables) -> Credentials | None:
     secret = variables.secrets.find(SecretClass.CONTROL, secret_name(registry))
     if secret is None:
         return credentials_for(registry, variables.docker_config(), process.run)
-    username, _, password = secret.reveal().partition(":")
+    username, colon, password = secret.reveal().partition(":")
+    if not (username and colon and password):
+        raise MissingSecret(
+            f"The control secret {secret_name(registry)} is not user:password",
+            why=f"It is the login to {registry}; the user and the password stand in it with a colon between them",
+            remedy=f"export FAIRLEAD_CONTROL_{secret_name(registry).upper()}=USER:PASSWORD",
+        )
     return Credentials(username, Secret(password))
 
 
