@@ -30,9 +30,31 @@ def test_flags_write_a_repository_and_say_what_comes_next(tmp_path: Path) -> Non
     assert told["directory"] == str(tmp_path / "deploy")
     assert "fairlead.yaml" in told["paths"]
     assert told["unmatched_variables"] == ["db_image", "gateway_image"]
-    assert "git push -u origin main fairlead-scaffold" in done.stderr
+    assert advice(done) == [
+        "git add --all",
+        "git commit --message Begin",
+        "git remote add origin URL",
+        "git push --set-upstream origin main fairlead-scaffold",
+    ]
     assert "To undo: " in done.stderr
     assert list(read_configuration(tmp_path / "deploy").environments) == ["staging", "production"]
+
+
+def test_a_repository_that_is_there_is_advised_to_what_it_lacks(tmp_path: Path) -> None:
+    for words in (["init", "--quiet", "--initial-branch=master"], ["remote", "add", "origin", "/srv/shop.git"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    assert advice(fairlead("init", tmp_path, *FLAGS)) == [
+        "git branch --move main",
+        "git add --all",
+        "git commit --message Begin",
+        "git push --set-upstream origin main fairlead-scaffold",
+    ]
+
+
+def advice(done: "subprocess.CompletedProcess[str]") -> list[str]:
+    """The git commands that are proposed, without the directory that they are to be run in."""
+    lines = [line.split(" && ")[-1].strip() for line in done.stderr.splitlines() if "To undo" not in line]
+    return [line for line in lines if line.startswith("git ")]
 
 
 def test_a_second_init_changes_nothing_and_ends_with_2(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def print_bump(out: Output, environment: str, bump: "Bump") -> None:
 
 
 def _nothing_to_bump(out: Output, detection: "Detection") -> None:
-    out.done(f"{detection.environment}: nothing to bump: {detection.reason}")
+    say = out.waiting if detection.waits else out.done
+    say(f"{detection.environment}: nothing to bump: {detection.reason}")
     out.document({"version": 1, "environment": detection.environment, "commit": None, "changes": []})
     if detection.waits:
         raise typer.Exit(Waiting.exit_code)

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,10 @@ from fairlead.errors import UsageError
 
 if TYPE_CHECKING:
     from fairlead.scaffold.answers import Answers
+    from fairlead.scaffold.git import Git
 
 _PLAIN = "http://"
+_BRANCH = "main"  # the git.branch of the fairlead.yaml that is written
 Directory = Annotated[Path, typer.Argument(help="Where to write; made if it is not there.")]
 App = Annotated[str | None, typer.Option("--app", help="The application's name, such as shop.")]
 Environments = Annotated[
@@ -180,18 +182,31 @@ def _write(directory: Path, answers: "Answers", output: Output, remote: str) -> 
     from fairlead.scaffold.render import TEMPLATE  # noqa: PLC0415
 
     written = write(directory, answers)
+    git = Git(directory)
     if remote:
-        Git(directory).add_remote(remote)
+        git.add_remote(remote)
     output.done(f"Wrote {len(written.paths)} files into {directory}; the branch {PRISTINE} keeps them as shipped")
     if written.unmatched_variables:
         named = ", ".join(written.unmatched_variables)
         output.waiting(f"{TEMPLATE} uses {named}, not among your images: edit it to the services that you have")
     output.detail("Look at fairlead.yaml, then:")
-    for command in ("git add --all", "git commit -m 'Begin'", f"git push -u origin main {PRISTINE}"):
+    for command in _first_commands(git):
         output.detail(f"  {_in(directory)}{command}")
     output.detail(f"  fairlead detect --repo {shlex.quote(str(directory))} -e {answers.environments[0]} --explain")
     output.detail(f"To undo: remove these files, and {_in(directory)}git branch --delete --force {PRISTINE}")
-    output.document({"directory": str(directory), **asdict(written), "pristine_branch": PRISTINE})
+    output.document({"version": 1, "directory": str(directory), **asdict(written), "pristine_branch": PRISTINE})
+
+
+def _first_commands(git: "Git") -> Iterator[str]:
+    """What makes a release possible: the files are on the deployment branch of a remote."""
+    from fairlead.scaffold.git import PRISTINE, REMOTE  # noqa: PLC0415
+
+    if git.branch() != _BRANCH:
+        yield f"git branch --move {_BRANCH}"
+    yield from ("git add --all", "git commit --message Begin")
+    if not git.has_remote():
+        yield f"git remote add {REMOTE} URL"
+    yield f"git push --set-upstream {REMOTE} {_BRANCH} {PRISTINE}"
 
 
 def _in(directory: Path) -> str:
@@ -210,4 +225,6 @@ def _update(directory: Path, output: Output) -> None:
         output.detail(f"Look at it: git diff HEAD...{result.branch}")
         output.detail(f"Take it: git merge {result.branch} && git push origin HEAD {PRISTINE}")
         output.detail(f"To undo: git branch --delete --force {result.branch}")
-    output.document({"before": result.before, "after": result.after, "branch": result.branch, "commit": result.commit})
+    output.document(
+        {"version": 1, "before": result.before, "after": result.after, "branch": result.branch, "commit": result.commit}
+    )

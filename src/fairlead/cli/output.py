@@ -88,7 +88,7 @@ class Output:
         self._print(f"  {error.code}: docs/reference/errors.md#{error.code.lower()}", always=True)
         if self._runner == "GITHUB_ACTIONS":
             self._print(f"::error title={error.code}::{_annotation(error)}", always=True)
-        self.document({"error": error.as_problem(), "exit_code": error.exit_code})
+        self.document({"version": 1, "error": error.as_problem(), "exit_code": error.exit_code})
 
     def _line(self, glyph: str, text: str, *, always: bool = False) -> None:
         shown = f"\x1b[{_COLOURS[glyph]}m{glyph}\x1b[0m" if self._colour else glyph

@@ -99,6 +99,10 @@ class Git:
         found = self._line(["rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], expect=(0, 1, 128))
         return found or None
 
+    def branch(self) -> str:
+        """The branch that is checked out, also before its first commit; "" for a detached head."""
+        return self._line(["symbolic-ref", "--quiet", "--short", "HEAD"], expect=(0, 1))
+
     def has_remote(self) -> bool:
         """Whether `origin` is known."""
         return REMOTE in self._line(["remote"]).splitlines()
