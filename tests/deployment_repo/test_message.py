@@ -151,8 +151,8 @@ def test_a_label_cannot_forge_a_trailer_or_hide_anything() -> None:
     assert not set("\x1b\r\u2028\u202e\u200b\x00\x07") & set(text)
 
 
-@pytest.mark.parametrize("run", ["", "a\nb", "a\x1b", " a", "x" * 201, "\u202ea"])
-def test_a_run_is_named_by_one_plain_line(run: str) -> None:
+@pytest.mark.parametrize("run", ["", "a b", "-a", "a\nb", "a\x1b", " a", "x" * 201, "\u202ea"])
+def test_a_run_is_named_by_one_word(run: str) -> None:
     with pytest.raises(UsageError, match="cannot name a run"):
         ReleaseMessage("staging", run, (CHANGE,)).text()
 

@@ -15,6 +15,7 @@ from fairlead.images import ImageReference, is_registry, is_tag
 
 NAME = r"[a-z][a-z0-9_]{0,62}"
 ENVIRONMENT = r"[a-z][a-z0-9-]{0,30}"
+RUN = r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}"
 DURATION = r"(\d+(\.\d+)?)\s*(ms|s|m|h|d|w)"
 PLATFORM = r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?"
 APP = r"[a-z][a-z0-9-]{1,40}"

@@ -14,13 +14,13 @@ from fairlead.config import layout
 from fairlead.config.addresses import machine_address
 from fairlead.config.models import AnsibleDeploy
 from fairlead.config.secrets import Secret
-from fairlead.config.values import NAME
+from fairlead.config.values import NAME, RUN
 from fairlead.deploy.base import DeployRequest, Target
 from fairlead.errors import InvalidSetting
 
 _NAME = re.compile(NAME, re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?", re.ASCII)
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}", re.ASCII)
+_RUN = re.compile(RUN, re.ASCII)
 # fairlead.yaml's `deploy` settings and the playbook's variables. Passed only where fairlead.yaml says something: else
 # the repository's group_vars decide, as they do by hand.
 _SETTINGS = {"directory": "app_directory", "user": "ansible_user", "port": "ansible_port"}

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from fairlead.config.values import RUN
 from fairlead.deployment_repo import plain
 from fairlead.errors import InvalidReference, UsageError
 from fairlead.images import ImageReference
@@ -20,6 +21,7 @@ _REVISION = re.compile(r"(?!.*\.\.)[0-9A-Za-z][0-9A-Za-z._/-]{0,99}", re.ASCII)
 _SOURCE = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)+/?", re.ASCII)
 _SCP = re.compile(r"(?:ssh://)?[A-Za-z0-9._-]+@([A-Za-z0-9.-]+)[:/]([A-Za-z0-9._~/-]+)", re.ASCII)
 _TRAILER = re.compile(r"(Fairlead-[A-Z][A-Za-z-]*): (.*)")
+_RUN = re.compile(RUN, re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
 
@@ -149,11 +151,11 @@ class ReleaseMessage:
 
 
 def run_name(run: str) -> str:
-    """A run's name, which must be one plain line. Raises UsageError."""
-    if not run or plain.one_line(run) != run:
+    """A run's name: a word that git, the machine and the pages take alike. Raises UsageError."""
+    if not _RUN.fullmatch(run):
         raise UsageError(
             f"{plain.one_line(run)!r} cannot name a run",
-            why="A run's name is one line of at most 200 visible characters",
+            why="A run's name is up to 200 of A-Z a-z 0-9 . _ : @ + - and begins with a letter or digit",
             remedy="Give --run a name such as 42 or staging-42",
         )
     return run
