@@ -1,11 +1,13 @@
 """The fields that deployers are tested on."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fairlead.lab.site import Lab, Site
 from tests.conformance.fields import AnsibleField, FakeField, Field, Images, push_images
+from tests.fixtures.lab import remove_application
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +17,11 @@ def lab_images(lab_site: Site, session_lab: Lab, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def ansible_field(lab_site: Site, lab_images: Images, tmp_path: Path) -> AnsibleField:
+def ansible_field(lab_site: Site, session_lab: Lab, lab_images: Images, tmp_path: Path) -> Iterator[AnsibleField]:
     """The built-in deployer and the lab's machine of staging."""
-    return AnsibleField(tmp_path, lab_site, lab_images)
+    made = AnsibleField(tmp_path, lab_site, lab_images)
+    yield made
+    remove_application(session_lab, lab_site, made.app)
 
 
 @pytest.fixture(params=["fake", pytest.param("ansible", marks=pytest.mark.lab)])

@@ -1,5 +1,6 @@
 """Where deployers are held to their contract: a machine, and images that behave in known ways."""
 
+import os
 import shutil
 import uuid
 from dataclasses import dataclass, field
@@ -156,10 +157,10 @@ def _push(lab: Lab, root: Path, version: str, *marks: str) -> ImageReference:
     (context / "Dockerfile").write_text(DOCKERFILE)
     for mark in (version, *marks):
         (context / "marks" / mark).touch()
-    name = f"shop/conformance:{version}"
-    target = f"{registry.push_address(lab.docker, lab.name)}/{name}"
+    repository = f"shop/conformance{os.getpid()}"  # two workers build at the same time
+    target = f"{registry.push_address(lab.docker, lab.name)}/{repository}:{version}"
     base = lab.images.base(base_of("backend", sources()))
     lab.docker.run("build", "--quiet", "--build-arg", f"BASE={base}", "--tag", target, context)
     said = lab.docker.run("push", target).stdout
     lab.docker.run("rmi", "--no-prune", target)
-    return ImageReference(lab.site().registry, "shop/conformance", version, said.rpartition("digest: ")[2].split()[0])
+    return ImageReference(lab.site().registry, repository, version, said.rpartition("digest: ")[2].split()[0])

@@ -22,6 +22,7 @@ from fairlead.pipeline.scope import Scope
 from tests.conformance.fields import AnsibleField, copy_shipped, deploy_request, running_request
 from tests.deploy.playbooks import processes_with
 from tests.fixtures.git import Site, git
+from tests.fixtures.lab import remove_application
 
 pytestmark = pytest.mark.lab
 PORT = 8081  # the lab's machines are shared: port 80 is others'
@@ -140,6 +141,7 @@ def test_the_small_application_is_deployed_verified_and_proven(site: Site, lab_s
     proof = rollout.prove(scope, "run-1", rollout.verify(scope, machine, new=True))
     assert [kept.line() for kept in Proofs(scope.repository).read(scope.commit)] == [proof.line()]
     assert set(proof.digests) == {"app_image", "db_image", "gateway_image"}
+    remove_application(session_lab, lab_site, scope.configuration.app)
 
 
 def small_application(site: Site, lab_site: LabSite, lab: Lab) -> Scope:
