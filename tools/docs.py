@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlead import errors
+from fairlead.cli.output import error_document
 from fairlead.config.load import configuration_schema
 from fairlead.errors import FairleadError
 
@@ -138,7 +139,7 @@ def json_page() -> str:
     for command, document in recorded().documents.items():
         lines += [f"## `{command} --json`", _json(document)]
     error = errors.RegistryUnreachable("registry.example.com does not answer", why="connection refused", remedy="…")
-    problem = {"error": error.as_problem(), "exit_code": error.exit_code}
+    problem = error_document(error)
     lines += ["## Any command that fails", "`error` is a problem document (RFC 9457).", _json(problem)]
     return _page(lines)
 

@@ -161,9 +161,10 @@ class ProgramTimedOut(ProgramError):
 
 
 class ProgramInterrupted(ProgramError):
-    """The program was stopped because Fairlead itself was told to stop."""
+    """Fairlead was told to stop, by Ctrl-C or a SIGTERM, and stopped what it had started."""
 
     code = "FL-PROGRAM-INTERRUPTED"
+    exit_code = 130
     retryable = True
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,29 @@ def test_other_uncommitted_work_is_left_alone(shop: Shop) -> None:
 
 def test_schema_is_one_json_document(shop: Shop) -> None:
     assert document(fairlead(shop, "schema"))["title"] == "Configuration"
+
+
+def test_output_that_cannot_be_written_is_an_error_without_a_traceback(shop: Shop) -> None:
+    argv = [sys.executable, "-m", "fairlead", "detect", "-e", "staging", "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(argv, cwd=shop.site.person, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "✗ This machine cannot do it: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop) -> None:
+    shop.configure(("settle: 0s", "settle: 10m"))
+    shop.push("app", "1.1.0")
+    place = shop.site.clone("interrupted")
+    argv = [sys.executable, "-m", "fairlead", "detect", "-e", "staging", "--json"]
+    with subprocess.Popen(argv, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout
+        while not (place / ".git/fairlead.lock").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said = json.loads(running.stdout.read())
+    assert (running.returncode, said["exit_code"]) == (130, 130)
+    assert said["error"]["code"] == "FL-PROGRAM-INTERRUPTED"

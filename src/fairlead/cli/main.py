@@ -1,6 +1,7 @@
 """The `fairlead` command: which commands there are, and what an error looks like when it leaves."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,7 @@ import typer
 from fairlead import __version__
 from fairlead.cli import detect, doctor, history, init, lab, release, rollback, rollout, run, status
 from fairlead.cli.options import output_of
-from fairlead.errors import FairleadError, UsageError
-
-INTERRUPTED = 130
+from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
 
 app = typer.Typer(
     name="fairlead",
@@ -69,21 +68,35 @@ def main() -> NoReturn:
     with _terminated_like_interrupted():
         try:
             code = app(standalone_mode=False)
-        except FairleadError as error:
-            output_of(sys.argv[1:]).error(error)
-            code = error.exit_code
-        except typer.TyperException as error:
-            code = _refuse(error)
-        except (KeyboardInterrupt, typer.Abort):
-            code = INTERRUPTED
+        except (FairleadError, typer.TyperException, OSError, KeyboardInterrupt, typer.Abort) as error:
+            code = _tell(_error_of(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _refuse(error: typer.TyperException) -> int:
-    """A call that the command line does not take, in the form of all errors."""
-    words = " ".join(error.format_message().split())
-    output_of(sys.argv[1:]).error(UsageError(words, remedy="fairlead --help; fairlead COMMAND --help"))
-    return UsageError.exit_code
+def _error_of(error: BaseException) -> FairleadError:
+    """What ended a command, in the form of all errors."""
+    match error:
+        case FairleadError():
+            return error
+        case typer.TyperException():
+            words = " ".join(error.format_message().split())
+            return UsageError(words, remedy="fairlead --help; fairlead COMMAND --help")
+        case OSError():
+            place = f": {error.filename}" if error.filename else ""
+            what = f"This machine cannot do it: {error.strerror or error}{place}"
+            return SiteFault(what, why="What was pushed before is there", remedy="Mend that, and run the command again")
+        case _:
+            return ProgramInterrupted("Interrupted", remedy="Run the same command again: it goes on from what is there")
+
+
+def _tell(error: FairleadError) -> int:
+    """Print an error and return its exit code; a closed pipe or a full disk behind stdout changes neither."""
+    try:
+        output_of(sys.argv[1:]).error(error)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+    return error.exit_code
 
 
 @contextlib.contextmanager

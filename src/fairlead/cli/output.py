@@ -88,7 +88,7 @@ class Output:
         self._print(f"  {error.code}: docs/reference/errors.md#{error.code.lower()}", always=True)
         if self._runner == "GITHUB_ACTIONS":
             self._print(f"::error title={error.code}::{_annotation(error)}", always=True)
-        self.document({"version": 1, "error": error.as_problem(), "exit_code": error.exit_code})
+        self.document(error_document(error))
 
     def _line(self, glyph: str, text: str, *, always: bool = False) -> None:
         shown = f"\x1b[{_COLOURS[glyph]}m{glyph}\x1b[0m" if self._colour else glyph
@@ -98,6 +98,11 @@ class Output:
         if always or not self.quiet:
             with contextlib.suppress(BrokenPipeError):  # nobody reads any more: that must not end a release
                 print(text, file=self._stderr, flush=True)
+
+
+def error_document(error: FairleadError) -> dict[str, Any]:
+    """The JSON document of a command that failed: an RFC 9457 problem, and the exit code."""
+    return {"version": 1, "error": error.as_problem(), "exit_code": error.exit_code}
 
 
 def _written(value: object) -> str:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from fairlead.pipeline.scope import Scope
     from fairlead.pipeline.stages import Stages
 
-INTERRUPTED = 130
 AbandonOption = Annotated[bool, typer.Option("--abandon", help="Give up the run in flight, and look anew.")]
 
 
@@ -114,8 +113,11 @@ def _tell_event(out: Output, event: "Event") -> None:
 
 def _leave(out: Output, environment: str) -> None:
     """End at once: a stage that sleeps in its thread would hold the process. Everything is recorded already."""
-    out.failed(f"{environment}: interrupted; fairlead run -e {environment} goes on where it was")
+    error = ProgramInterrupted(
+        f"{environment}: interrupted", remedy=f"fairlead run -e {environment} goes on where it was"
+    )
+    out.error(error)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
-    os._exit(INTERRUPTED)
+    os._exit(error.exit_code)
