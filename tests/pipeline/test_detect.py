@@ -8,7 +8,7 @@ import pytest
 from fairlead.config import layout
 from fairlead.deployment_repo import quarantine
 from fairlead.deployment_repo.quarantine import Quarantined
-from fairlead.errors import InvalidSetting, RegistryUnreachable, UnreadableFile
+from fairlead.errors import InvalidPins, InvalidSetting, RegistryUnreachable, UnreadableFile
 from fairlead.pipeline.detect import Answer, detect
 from tests.fixtures.git import git
 from tests.fixtures.shop import NOON, Shop
@@ -34,6 +34,12 @@ def test_proven_head_and_no_new_image_is_no_work(shop: Shop) -> None:
 def test_unproven_head_is_work(shop: Shop) -> None:
     detection = detect(shop.scope())
     assert (detection.answer, detection.reason) == (Answer.UNPROVEN, "nothing is proven here yet")
+
+
+def test_pins_that_cannot_be_read_are_named_by_their_whole_path(shop: Shop) -> None:
+    shop.site.write({layout.images_file("staging"): "app_image: [a]\n"})
+    with pytest.raises(InvalidPins, match=r"^deployment/ansible/group_vars/staging/images\.yml:1: a nested value"):
+        detect(shop.scope())
 
 
 def test_a_changed_template_alone_is_work(shop: Shop) -> None:

@@ -72,8 +72,9 @@ class Scope:
 
     def pins_at(self, commit: str, environment: str | None = None) -> dict[str, ImageReference]:
         """What another commit pins. Raises InvalidPins."""
-        text = self.repository.read(commit, layout.images_file(environment or self.environment))
-        return read_pins(text) if text is not None else {}
+        path = layout.images_file(environment or self.environment)
+        text = self.repository.read(commit, path)
+        return read_pins(text, path) if text is not None else {}
 
     def at(self, commit: str) -> Self:
         """The same environment at another commit, with that commit's configuration."""
