@@ -23,7 +23,7 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 	$(BIN)/python -m tools.house
 
 test: check    ## check, then every test, in random order, warnings as errors
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back
 	$(BIN)/python -m demo

@@ -1,8 +1,38 @@
-"""Fixtures for every test folder."""
+"""Fixtures for every test folder, and which tests share a worker."""
 
 import signal
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.fixtures.lab", "tests.fixtures.registry", "tests.fixtures.shop"]
 
 # A run that a script started with `&` ignores SIGINT, and so would every program under test that is to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests that use one machine run one after another: by the beginning of their path, the name of their group.
+TOGETHER = {
+    "tests/docs/": "docs",  # one recorded session
+    "tests/e2e/test_demo.py": "demo",
+    "tests/e2e/": "stories",
+    "tests/lab/": "machine",
+    "tests/conformance/": "machine",
+    "tests/deploy/test_machine.py": "machine",
+    "tests/pipeline/test_doctor.py": "machine",
+    "tests/cli/test_init.py": "machine",
+    "tests/scaffold/ansible/test_on_machine.py": "machine",
+}
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """One group on one worker, every other test on whichever is free. (xdist's own marks fail with pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Give pytest-xdist our order."""
+    return Scheduling(config, log)

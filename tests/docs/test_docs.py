@@ -25,12 +25,10 @@ def test_the_readme_shows_a_part_of_the_demos_session() -> None:
     assert "$ fairlead run -e staging" in shown
 
 
-@pytest.mark.xdist_group("first-bump")
 def test_the_tutorials_session_is_what_is_printed() -> None:
     assert docs.masked(docs.session_of(docs.FIRST_BUMP)) == docs.masked(docs.recorded().session), "run: make docs"
 
 
-@pytest.mark.xdist_group("first-bump")
 def test_the_json_page_has_the_keys_that_commands_print() -> None:
     assert docs.shapes(docs.JSON_PAGE.read_text()) == docs.shapes(docs.json_page()), "run: make docs"
 

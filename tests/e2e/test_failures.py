@@ -8,7 +8,7 @@ from fairlead.images import ImageReference
 from tests.e2e.operator import TEMPLATE, Operator
 from tests.fixtures.git import git
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.lab
 ROLLED_BACK, STANDS = 6, 3
 
 

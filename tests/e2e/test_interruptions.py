@@ -10,7 +10,7 @@ from fairlead.config import layout
 from fairlead.images import ImageReference
 from tests.e2e.operator import Operator, Said, kill_tree, wait_for
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.lab
 COMPOSE = "/opt/shop/docker-compose.yml"
 # tests/pipeline has every step and every point, on a fake machine. These need a real one to be worth anything.
 POINTS = ("bump:after-effect", "deploy:before", "deploy:after-effect", "verify:after-effect", "prove:after-effect")

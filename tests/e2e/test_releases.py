@@ -5,7 +5,7 @@ import pytest
 from demo.load import FAILED, Load
 from tests.e2e.operator import TEMPLATE, Operator
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.lab
 
 
 def test_a_new_tag_reaches_the_machine_by_digest(shop: Operator) -> None:

@@ -13,7 +13,7 @@ from tests.e2e.canaries import Canaries, Watch, namespace
 from tests.e2e.operator import TEMPLATE, Operator
 from tests.fixtures.git import git
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.lab
 # Where a machine keeps what the application needs to run: its own file, and the engine's records of its containers.
 NEEDED = (
     r"/opt/shop/\.env",
