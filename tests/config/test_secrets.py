@@ -88,3 +88,8 @@ def test_no_color_wins() -> None:
     assert read_variables({}, terminal=True).colour
     assert read_variables({"FORCE_COLOR": "1"}).colour
     assert not read_variables({"NO_COLOR": "1", "FORCE_COLOR": "1"}, terminal=True).colour
+
+
+def test_the_password_of_a_login_is_masked_alone_too() -> None:
+    mask = Secrets(None, {"FAIRLEAD_CONTROL_REGISTRY_EXAMPLE_COM": "robot:hunter22"}).mask()
+    assert mask("password hunter22 refused") == "password *** refused"
