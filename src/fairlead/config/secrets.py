@@ -93,7 +93,7 @@ class Secrets:
         return secret
 
     def mask(self) -> Mask:
-        """A mask of every secret that this process can see, of all classes; of `user:password` the password alone too."""
+        """A mask of every secret that this process can see, of all classes; of `user:password` the password too."""
         return Mask(part for value in self._all() for part in (value, value.partition(":")[2]))
 
     def _from_file(self, kind: SecretClass, name: str) -> str | None:
