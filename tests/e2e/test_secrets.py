@@ -1,5 +1,6 @@
 """Secrets stay where they belong, and nothing that a stranger writes is ever executed."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -72,6 +73,7 @@ def places_with_a_secret(shop: Operator, canaries: Canaries) -> list[str]:
 
 
 def test_a_success_and_failures_leave_no_secret_behind(shop: Operator, canaries: Canaries) -> None:
+    before = set(shop.temporary.iterdir())  # what killed processes of other stories left
     with watch(shop, canaries) as watching:
         shop.push()
         said = [shop.run()]
@@ -86,7 +88,7 @@ def test_a_success_and_failures_leave_no_secret_behind(shop: Operator, canaries:
     assert (watching.found, watching.looks > 10) == (set(), True)
     assert not any(canaries.within(one.text.encode()) for one in said)
     assert places_with_a_secret(shop, canaries) == []
-    assert list(shop.temporary.iterdir()) == []
+    assert set(shop.temporary.iterdir()) <= before
 
 
 def test_the_canaries_are_there_to_be_found(shop: Operator, canaries: Canaries) -> None:
@@ -118,11 +120,9 @@ def test_nothing_that_strangers_write_is_executed_or_forged(shop: Operator) -> N
     assert shop.run().document["outcome"] == "none"
     shop.push()
     assert shop.fairlead("bump", "-e", "staging", f"--run={hostile}").code == 2
-    plain = f"-{shop.bait}"  # one line may name a run in git, where it is text, but not on a machine
-    assert shop.fairlead("bump", "-e", "staging", f"--run={plain}").code == 0
-    assert [shop.fairlead("deploy", "-e", "staging", f"--run={run}").code for run in (plain, hostile)] == [2, 2]
+    for command, run in itertools.product(("bump", "deploy"), (hostile, f"-{shop.bait}")):
+        assert shop.fairlead(command, "-e", "staging", f"--run={run}").code == 2
     runs = git(shop.remote, "log", "--format=%(trailers:key=Fairlead-Run,valueonly,separator=;)", "main").splitlines()
-    assert runs[0] == plain
     assert not [run for run in runs if "forged" in run or ";" in run]
     assert shop.run().document["outcome"] == "proven"
     entries = quarantine.read(git(shop.remote, "show", f"main:{layout.QUARANTINE}").encode())

@@ -148,7 +148,7 @@ def test_a_stale_release_is_refused_and_one_by_hand_is_not(serving: OnMachine) -
 
 def test_a_busy_machine_names_the_holder(serving: OnMachine) -> None:
     serving.deploy("-e", "fairlead_run=run-1")
-    serving.checkout.edit("deploy.yml", "        keep_releases:", "        lock_wait: 1\n        keep_releases:")
+    serving.checkout.edit("deploy.yml", "keep_releases:", "lock_wait: 1\n            keep_releases:")
     hold = serving.machine.ssh_argv(serving.known_hosts, "sudo flock /var/lib/fairlead/shop/lock cat")
     with subprocess.Popen(hold, stdin=subprocess.PIPE) as holder:
         serving.ssh("while sudo flock -n /var/lib/fairlead/shop/lock true; do sleep 0.05; done")
@@ -175,7 +175,7 @@ def test_a_missing_digest_is_the_releases_fault_and_a_silent_registry_the_sites(
 def test_a_disk_that_would_be_too_full_is_found_before_anything_stops(serving: OnMachine) -> None:
     before = serving.containers("backend")
     serving.release("1.4.0")
-    serving.checkout.edit("deploy.yml", "        keep_releases:", "        reserve: 100000000\n        keep_releases:")
+    serving.checkout.edit("deploy.yml", "keep_releases:", "reserve: 100000000\n            keep_releases:")
     play = serving.deploy()
     assert (play.outcome, play.module["fault"]["code"]) == ("site_fault", "disk-full"), play.output
     assert serving.containers("backend") == before
