@@ -68,6 +68,8 @@ def main() -> NoReturn:
     with _terminated_like_interrupted():
         try:
             code = app(standalone_mode=False)
+            if code == ProgramInterrupted.exit_code:  # what typer makes of a Ctrl-C, without a word
+                code = _tell(_error_of(KeyboardInterrupt()))
         except (FairleadError, typer.TyperException, OSError, KeyboardInterrupt, typer.Abort) as error:
             code = _tell(_error_of(error))
     sys.exit(code if isinstance(code, int) else 0)
