@@ -6,6 +6,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from fairlead.config.directories import state_directory
+from fairlead.lab import engine
+from fairlead.lab.site import Lab
+
 pytest_plugins = ["tests.fixtures.lab", "tests.fixtures.registry", "tests.fixtures.shop"]
 
 # A run that a script started with `&` ignores SIGINT, and so would every program under test that is to be interrupted.
@@ -30,6 +34,13 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start a Docker engine where none answers, as `fairlead lab up` does; `fairlead lab down --engine` stops it."""
+    if not hasattr(session.config, "workerinput"):
+        lab = Lab("lab", state_directory() / "labs")
+        engine.ensure(lab.docker, lab.own_engine, lab.progress, lab.may_install)
 
 
 @pytest.hookimpl(optionalhook=True)
