@@ -39,7 +39,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start a Docker engine where none answers, as `fairlead lab up` does; `fairlead lab down --engine` stops it."""
     if not hasattr(session.config, "workerinput"):
-        lab = Lab("lab", state_directory() / "labs")
+        lab = Lab("lab", state_directory())
         engine.ensure(lab.docker, lab.own_engine, lab.progress, lab.may_install)
 
 
