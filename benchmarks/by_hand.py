@@ -6,11 +6,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 from jinja2 import Environment
 
-from benchmarks.site import PASSWORD, Ground, write
+from benchmarks.site import PASSWORD, Ground, Stack, write
 from fairlead.images import ImageReference
 
 TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
@@ -50,17 +49,10 @@ PLAYBOOK = """\
 
 
 @dataclass(frozen=True)
-class OverSsh:
+class OverSsh(Stack):
     """A script over one connection, in the login's home directory on the machine."""
 
-    ground: Ground
-    app: str
-    port: int
     script: str
-
-    @property
-    def address(self) -> str:
-        return f"{self.ground.machine.address}:{self.port}"
 
     def begin(self, backend: ImageReference) -> None:
         """The Compose file, and the first release."""
@@ -76,20 +68,8 @@ class OverSsh:
 
 
 @dataclass(frozen=True)
-class PlainPlaybook:
+class PlainPlaybook(Stack):
     """ansible-playbook with its own defaults, and tasks that run commands."""
-
-    ground: Ground
-    app: str
-    port: int
-
-    @property
-    def address(self) -> str:
-        return f"{self.ground.machine.address}:{self.port}"
-
-    @property
-    def place(self) -> Path:
-        return self.ground.directory / self.app
 
     def begin(self, backend: ImageReference) -> None:
         """The playbook, and the first release."""

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.site import PASSWORD, Ground, say, write
+from benchmarks.site import PASSWORD, Stack, say, write
 from fairlead.images import ImageReference
 from fairlead.lab import registry
 from fairlead.lab.site import Lab
@@ -52,20 +52,8 @@ SECRETS = f"KAMAL_REGISTRY_PASSWORD=none\nPGPASSWORD={PASSWORD}\nPOSTGRES_PASSWO
 
 
 @dataclass(frozen=True)
-class Kamal:
+class Kamal(Stack):
     """`kamal deploy --skip-push`: the image is in the registry already, as it is for everybody."""
-
-    ground: Ground
-    app: str
-    port: int
-
-    @property
-    def address(self) -> str:
-        return f"{self.ground.machine.address}:{self.port}"
-
-    @property
-    def place(self) -> Path:
-        return self.ground.directory / self.app
 
     def begin(self, backend: ImageReference) -> None:
         """Configuration, proxy, database, and the first release."""

@@ -185,3 +185,22 @@ def write(place: Path, content: str) -> None:
 def git(directory: Path, *words: str, check: bool = True) -> None:
     """git as a person runs it."""
     subprocess.run(["git", "-C", str(directory), *words], check=check, capture_output=True)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One contender's application on the machine. port: its gateway's."""
+
+    ground: Ground
+    app: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """Where its gateway answers."""
+        return f"{self.ground.machine.address}:{self.port}"
+
+    @property
+    def place(self) -> Path:
+        """Its own files, here."""
+        return self.ground.directory / self.app

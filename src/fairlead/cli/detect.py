@@ -1,7 +1,6 @@
 """`fairlead detect` and `fairlead bump`: is there work, and the commit that makes it a release."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,7 +74,7 @@ def bump(
     detection = look(scope, allow_downgrade=allow_downgrade, settle=settle)
     if not detection.changes:
         return _nothing_to_bump(out, detection)
-    name = run or release.new_run(environment, datetime.now(UTC))
+    name = run or release.new_run(environment)
     return print_bump(out, environment, release.bump(scope, detection.changes, name))
 
 

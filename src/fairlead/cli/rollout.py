@@ -1,6 +1,5 @@
 """`fairlead provision`, `fairlead deploy` and `fairlead verify`: one stage each, from git, safe to repeat."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +123,7 @@ def verify(
 def _run_name(run: str | None, environment: str) -> str:
     from fairlead.pipeline.release import new_run  # noqa: PLC0415
 
-    return run or new_run(environment, datetime.now(UTC))
+    return run or new_run(environment)
 
 
 def _tell_event(out: Output, event: "Event") -> None:
