@@ -20,6 +20,7 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/yamllint --strict .
+	$(BIN)/vermin --quiet --violations --no-tips --target=3.9- src/fairlead/scaffold/files/deployment/ansible/library
 	$(BIN)/python -m tools.house
 
 test: check    ## check, then every test, in random order, warnings as errors
@@ -34,3 +35,4 @@ docs: setup    ## write the generated pages of docs/; DEMO=1 also records make d
 lock: setup    ## pin every dependency by hash, newest versions that fit
 	$(LOCK) --upgrade pyproject.toml --output-file requirements/runtime.txt
 	$(LOCK) --upgrade pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	echo 'ansible-core==2.16.*' | $(LOCK) --upgrade - --output-file requirements/oldest-ansible.txt

@@ -18,9 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "fairlead-setup"
 LOCK = ROOT / "requirements" / "dev.txt"
-INPUTS = (LOCK, ROOT / "pyproject.toml", Path(__file__))
+# The oldest ansible-core that the scaffold's playbook serves, for the tests that hold it to that.
+OLD_ANSIBLE = VENV / "oldest-ansible"
+OLD_ANSIBLE_LOCK = ROOT / "requirements" / "oldest-ansible.txt"
+INPUTS = (LOCK, OLD_ANSIBLE_LOCK, ROOT / "pyproject.toml", Path(__file__))
 OLDEST = (3, 11)
 AGAIN = "make setup"
+PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 NEWER_PYTHONS = ("python3.13", "python3.12", "python3.11")
 
 # Program -> the Debian package that carries it. The one list of what make test and make demo need from the system.
@@ -78,13 +82,18 @@ def fingerprint() -> str:
 
 def make_environment(python: str) -> None:
     """The virtual environment: exactly the locked packages, by hash, and this checkout, editable."""
-    if not (VENV / "bin/python").exists() or not (VENV / "bin/pip").exists():
-        say(f"making {VENV.name} with {python}")
-        run(python, "-m", "venv", "--clear", VENV)
-    say(f"installing the packages of {LOCK.relative_to(ROOT)}")
-    pip = (VENV / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    run(*pip, "--require-hashes", "--requirement", LOCK)
-    run(*pip, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    install(python, VENV, LOCK)
+    run(VENV / "bin/python", *PIP, "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    install(python, OLD_ANSIBLE, OLD_ANSIBLE_LOCK)
+
+
+def install(python: str, environment: Path, lock: Path) -> None:
+    """Bring one virtual environment, made where there is none, to the packages of its lock."""
+    if not (environment / "bin/python").exists() or not (environment / "bin/pip").exists():
+        say(f"making {environment.relative_to(ROOT)} with {python}")
+        run(python, "-m", "venv", "--clear", environment)
+    say(f"installing the packages of {lock.relative_to(ROOT)}")
+    run(environment / "bin/python", *PIP, "--require-hashes", "--requirement", lock)
 
 
 def missing_packages() -> list[str]:

@@ -17,6 +17,7 @@ from fairlead.lab.machines import Machine
 from fairlead.lab.site import Lab, Site
 from tests.fixtures.lab import lab_site, session_lab
 from tests.scaffold.ansible.module import ANSIBLE
+from tools.setup import OLD_ANSIBLE
 
 __all__ = ["lab_site", "session_lab"]
 
@@ -69,6 +70,7 @@ class Checkout:
     """The scaffold's Ansible files, as a deployment repository has them."""
 
     root: Path
+    programs: Path = Path(sys.executable).parent  # whose ansible-playbook runs
 
     @property
     def ansible(self) -> Path:
@@ -88,7 +90,7 @@ class Checkout:
 
     def argv(self, playbook: str, *words: str, address: str = "192.0.2.1") -> list[str]:
         """A person's command line."""
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        program = str(self.programs / "ansible-playbook")
         inventory = ["-i", "deployment/ansible/inventory/staging", "-e", f"VM_IP={address}"]
         return [program, *inventory, f"deployment/ansible/{playbook}", *words]
 
@@ -153,6 +155,13 @@ def checkout(tmp_path: Path) -> Checkout:
     """A fresh copy of the scaffold's files."""
     shutil.copytree(ANSIBLE, tmp_path / "deployment" / "ansible", ignore=shutil.ignore_patterns("__pycache__"))
     return Checkout(tmp_path)
+
+
+@pytest.fixture
+def oldest(checkout: Checkout) -> Checkout:
+    """The checkout, played by the oldest ansible-core that is served."""
+    checkout.programs = OLD_ANSIBLE / "bin"
+    return checkout
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.scaffold.ansible.conftest import PASSWORD, OnMachine
+from tests.scaffold.ansible.conftest import PASSWORD, Checkout, OnMachine
 
 pytestmark = pytest.mark.lab
 KEEP = {"backend": "keep", "db": "keep", "gateway": "keep"}
@@ -77,6 +77,20 @@ def test_the_first_deploy_makes_everything_and_the_second_changes_nothing(empty:
     empty.ssh("cd /opt/shop && sudo docker compose up --detach")  # by hand, as a person would
     third = empty.deploy("-e", "fairlead_fence=5", "--check")
     assert (third.outcome, third.module["changed"]) == ("unchanged", False)
+
+
+def test_the_oldest_ansible_deploys_start_first_and_changes_nothing_the_second_time(
+    serving: OnMachine, oldest: Checkout
+) -> None:
+    """The checkout is the same one: from here on ansible-core 2.16 plays it."""
+    serving.release("1.1.0")
+    with load(serving.machine.address) as running:
+        first = serving.deploy("-e", "fairlead_fence=5")
+    assert (first.status, first.outcome, running.failures) == (0, "deployed", [])
+    assert first.actions == {**KEEP, "backend": "start-first"}
+    assert serving.inspect().outcome == "match"
+    second = serving.deploy("-e", "fairlead_fence=5")
+    assert (second.status, second.outcome, second.actions) == (0, "unchanged", KEEP)
 
 
 def test_a_new_version_replaces_the_old_with_no_failed_request(serving: OnMachine) -> None:

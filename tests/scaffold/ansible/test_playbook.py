@@ -1,5 +1,6 @@
 """The playbooks, as far as they can be tried without a machine."""
 
+import json
 import subprocess
 
 import pytest
@@ -13,6 +14,18 @@ ASSERTION = "Every image is the one that git pins"
 @pytest.mark.parametrize("playbook", ["deploy.yml", "inspect.yml"])
 def test_the_playbooks_are_valid(checkout: Checkout, playbook: str) -> None:
     assert checkout.play(playbook, "--syntax-check").status == 0
+
+
+def test_the_oldest_ansible_is_the_oldest_served(oldest: Checkout) -> None:
+    said = subprocess.run([oldest.programs / "ansible", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("ansible [core 2.16.")
+
+
+@pytest.mark.parametrize("value", [PIN.replace("1.0.0", "1.0.1"), "{{ lookup('pipe', 'touch canary') }}"])
+def test_the_oldest_ansible_refuses_what_git_does_not_pin(oldest: Checkout, value: str) -> None:
+    oldest.pin(app_image=PIN)
+    failed_assertion(oldest, "-e", json.dumps({"app_image": {"__ansible_unsafe": value}}))
+    assert not list(oldest.root.rglob("canary"))
 
 
 def failed_assertion(checkout: Checkout, *words: str) -> str:
