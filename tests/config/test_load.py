@@ -69,6 +69,26 @@ BAD_SETTINGS = [
     (("app: shop\n", "app: shop\nimage: {}\n"), "fairlead.yaml:2: image is not a setting", "Did you mean images?"),
     (("app: shop\n", ""), "fairlead.yaml:1: the file: app is missing", "Add app:"),
     (
+        ("app_image:", "ansible_host:"),
+        "fairlead.yaml:3: images.ansible_host: \"ansible_host\" is a variable of Ansible's or the playbook's own",
+        "Write another name, such as app_image",
+    ),
+    (
+        ("app: shop\n", "app: shop\nsecrets: {application: [vm_ip]}\n"),
+        "fairlead.yaml:2: secrets.application[0]: \"vm_ip\" is a variable of Ansible's or the playbook's own",
+        "Write another name, such as app_image",
+    ),
+    (
+        ("app: shop\n", "app: shop\nsecrets: {application: [app_image]}\n"),
+        'fairlead.yaml:2: secrets.application[0]: "app_image" is an image of this file',
+        "Give it another name",
+    ),
+    (
+        ("app: shop\n", "app: shop\npoll: 0s\n"),
+        'fairlead.yaml:2: poll: "0s" asks registries without a pause',
+        "Write 5s or longer",
+    ),
+    (
         ('{semver: "^1"}', "{semvar: 1}"),
         "fairlead.yaml:5: images.app_image.policy.semvar is not a setting",
         "Did you mean semver?",

@@ -195,17 +195,19 @@ def _describe(document: Document, problem: "ErrorDetails") -> tuple[str, str]:
     if problem["type"] == "unknown_key":
         place = (*_holder(document.data, place, context["key"]), context["key"])
     where = f"{document.source}:{document.line(place)}: {_path(place)}"
+    about_key = problem["loc"][-1:] == ("[key]",)  # as pydantic says that a mapping's key is wrong, not what it holds
+    told = f'"{place[-1]}"' if about_key else _value(document.data, place)
     match problem["type"]:
         case "missing":
             return f"{where}: {problem['loc'][-1]} is missing", f"Add {problem['loc'][-1]}:"
         case "unknown_key":
             return f"{where} {context['why']}", context["remedy"]
         case "value":
-            return f"{where}: {_value(document.data, place)} {context['why']}", context["remedy"]
+            return f"{where}: {told} {context['why']}", context["remedy"]
     for kind, (why, remedy) in _WRONG_TYPES.items():
         if problem["type"].startswith(kind):
-            return f"{where}: {_value(document.data, place)} {why}", remedy.format(**context)
-    return f"{where}: {_value(document.data, place)}: {problem['msg']}", f"See {_EXAMPLE}"
+            return f"{where}: {told} {why}", remedy.format(**context)
+    return f"{where}: {told}: {problem['msg']}", f"See {_EXAMPLE}"
 
 
 def _place(data: Any, location: Place) -> Place:

@@ -33,11 +33,14 @@ from fairlead.config.values import (
     RepositoryName,
     SemverRange,
     UserName,
+    VariableName,
     invalid,
+    print_duration,
 )
 from fairlead.images import ImageReference
 
 FOLLOWS_IMAGES = "images"
+SHORTEST_POLL = timedelta(seconds=5)
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 _EXPRESSION_NAMES = ("vm_ip", "environment", "app", "commit")
 _IMAGE_PARTS = ("tag", "digest", "repository")
@@ -349,7 +352,7 @@ class Verify(Setting):
 class SecretNames(Setting):
     """Names of secrets; values are never in git."""
 
-    application: tuple[Name, ...] = ()
+    application: tuple[VariableName, ...] = ()
     """Ansible variables that are secret: `postgres_password`."""
 
 
@@ -388,7 +391,7 @@ class Configuration(Setting):
     """The deployment repository's own place."""
     registries: dict[RegistryName, Registry] = {}
     """Only what differs from the defaults."""
-    images: Annotated[dict[Name, Image], Field(min_length=1)]
+    images: Annotated[dict[VariableName, Image], Field(min_length=1)]
     """Key: the Ansible variable that the Compose template uses."""
     release: Release = Release()
     """When images become a release."""
@@ -429,6 +432,19 @@ class Configuration(Setting):
         if isinstance(self.provision, StaticProvision):
             for name in self.provision.addresses:
                 _require(name, list(self.environments), "an environment", ("provision", "addresses", name))
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_are_no_images(self) -> Self:
+        for position, name in enumerate(self.secrets.application):
+            if name in self.images:
+                raise _at(("secrets", "application", position), "is an image of this file", "Give it another name")
+        return self
+
+    @model_validator(mode="after")
+    def _registries_get_a_pause(self) -> Self:
+        if self.poll < SHORTEST_POLL:
+            raise _at(("poll",), "asks registries without a pause", f"Write {print_duration(SHORTEST_POLL)} or longer")
         return self
 
     def _refuse_circle(self, name: str) -> None:

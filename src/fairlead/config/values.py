@@ -24,6 +24,7 @@ ADDRESS = r"[A-Za-z0-9.:-]+"
 DIRECTORY = r"(?!.*/\.\.?(/|$))/[A-Za-z0-9._/-]+"
 FILE = r"(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._-][A-Za-z0-9._/-]{0,199}"
 USER = r"[a-z_][a-z0-9_-]{0,31}"
+RESERVED = ("ansible_", "fairlead_")  # variables so named mean something to Ansible or to the shipped playbook
 LONGEST_PATTERN = 1000
 LONGEST_DURATION = timedelta(days=3650)
 
@@ -70,6 +71,13 @@ def text_of(grammar: str, what: str, example: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def parse_variable(value: object) -> object:
+    """A name of an Ansible variable that is the operator's own: neither Ansible's nor the playbook's."""
+    if isinstance(value, str) and (value == "vm_ip" or value.startswith(RESERVED)):
+        raise invalid("is a variable of Ansible's or the playbook's own", "Write another name, such as app_image")
+    return value
 
 
 def parse_pattern(value: object) -> str:
@@ -224,6 +232,7 @@ Address = Annotated[str, text_of(ADDRESS, "an address", "192.0.2.10"), _schema(A
 FilePath = Annotated[str, text_of(FILE, "a path in the deployment repository", "certs/site-ca.pem"), _schema(FILE)]
 HttpUrl = Annotated[str, text_of(r"https?://.+", "an HTTP address", "http://{vm_ip}/"), _schema("https?://.+")]
 Name = Annotated[str, text_of(NAME, "a name of an Ansible variable", "app_image"), _schema(NAME)]
+VariableName = Annotated[Name, BeforeValidator(parse_variable)]
 EnvironmentName = Annotated[str, text_of(ENVIRONMENT, "a name of an environment", "staging"), _schema(ENVIRONMENT)]
 Platform = Annotated[str, text_of(PLATFORM, "a platform", "linux/amd64"), _schema(PLATFORM)]
 Directory = Annotated[str, text_of(DIRECTORY, "an absolute path", "/opt/app"), _schema(DIRECTORY)]
