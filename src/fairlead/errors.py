@@ -44,6 +44,19 @@ FairleadError                     what, why, what to do, and a stable code
 │   ├── LabSubnetInUse            another network overlaps the wanted one
 │   ├── EngineUnreachable         no Docker engine answers, and none may be started
 │   └── MachineUnready            a machine of the lab did not come up
+├── ProxmoxError                  the Proxmox site
+│   ├── ProxmoxUnreachable        does not answer; waiting can help
+│   ├── ProxmoxUntrusted          shows a certificate that is not trusted
+│   ├── ProxmoxDenied             refuses the token, or the token lacks a privilege
+│   ├── AgentSilent               a machine's guest agent does not answer; waiting can help
+│   ├── MachineTaken              a VM that is not this environment's stands where its own belongs
+│   ├── MachineNotReady           a machine was made, and cloud-init or ssh did not come up
+│   └── HostKeyChanged            a machine has another SSH host key than the one in git
+├── SemaphoreError                a Semaphore server
+│   ├── SemaphoreUnreachable      does not answer; waiting can help
+│   ├── SemaphoreDenied           refuses the token, or what its user may do
+│   ├── SemaphoreMissing          does not have that project, template or task
+│   └── SemaphoreRefused          answers, but not what was asked for
 ├── SiteFault                     ssh, an engine, a disk: repeating may help, nothing is rolled back (exit 1)
 ├── ReleaseFailed                 the release failed and still stands (exit 3)
 ├── RunStuck                      a run that no repetition brings to an end; a person decides
@@ -375,6 +388,88 @@ class MachineUnready(LabError):
 
     code = "FL-LAB-MACHINE"
     retryable = True
+
+
+class ProxmoxError(FairleadError):
+    """Proxmox did not do what was asked of it."""
+
+    code = "FL-PROXMOX"
+
+
+class ProxmoxUnreachable(ProxmoxError):
+    """No connection to the Proxmox API, no answer in time, or a 5xx answer of a proxy before it."""
+
+    code = "FL-PROXMOX-UNREACHABLE"
+    retryable = True
+
+
+class ProxmoxUntrusted(ProxmoxError):
+    """The Proxmox API shows a certificate that no trusted authority signed, or that is for another name."""
+
+    code = "FL-PROXMOX-CERTIFICATE"
+
+
+class ProxmoxDenied(ProxmoxError):
+    """The Proxmox API refuses the token, or the token lacks a privilege; it is named."""
+
+    code = "FL-PROXMOX-DENIED"
+
+
+class AgentSilent(ProxmoxError):
+    """The guest agent of a machine does not answer, so nothing can be read inside it."""
+
+    code = "FL-PROXMOX-AGENT"
+    retryable = True
+
+
+class MachineTaken(ProxmoxError):
+    """A VM that is not this environment's carries its tag or its number. None is made beside it."""
+
+    code = "FL-MACHINE-TAKEN"
+
+
+class MachineNotReady(ProxmoxError):
+    """A machine was made or restarted, and cloud-init or ssh did not come up in time."""
+
+    code = "FL-MACHINE-NOT-READY"
+    retryable = True
+
+
+class HostKeyChanged(ProxmoxError):
+    """A machine that was not just made has another SSH host key than the one in git, or its address gives one."""
+
+    code = "FL-HOST-KEY"
+
+
+class SemaphoreError(FairleadError):
+    """A Semaphore server did not do what was asked of it."""
+
+    code = "FL-SEMAPHORE"
+
+
+class SemaphoreUnreachable(SemaphoreError):
+    """No connection, a TLS failure, a time-out, or an answer of 429 or 5xx."""
+
+    code = "FL-SEMAPHORE-UNREACHABLE"
+    retryable = True
+
+
+class SemaphoreDenied(SemaphoreError):
+    """The token is not accepted, or its user may not do that."""
+
+    code = "FL-SEMAPHORE-DENIED"
+
+
+class SemaphoreMissing(SemaphoreError):
+    """The project, the template, or something that they are made of is not there."""
+
+    code = "FL-SEMAPHORE-NOT-FOUND"
+
+
+class SemaphoreRefused(SemaphoreError):
+    """The server answers, but refuses the request, or what answers is no Semaphore."""
+
+    code = "FL-SEMAPHORE-REFUSED"
 
 
 class SiteFault(FairleadError):
