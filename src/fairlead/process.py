@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -177,6 +178,16 @@ def interrupt() -> None:
     For the main thread, which alone is told of signals, when programs are run by other threads. It cannot be undone.
     """
     os.eventfd_write(_interruption(os.getpid()), 1)
+
+
+def pause(seconds: float) -> None:
+    """Wait for somebody else's program. Told to stop, it raises ProgramInterrupted, as `run` does."""
+    try:
+        stopped, _, _ = select.select([_interruption(os.getpid())], [], [], seconds)
+    except KeyboardInterrupt:
+        stopped = [0]
+    if stopped:
+        raise ProgramInterrupted("Fairlead was interrupted while it waited")
 
 
 @functools.cache

@@ -19,6 +19,7 @@ class Variables:
     state: where runs, first sightings and labs are kept. docker_config: Docker's config.json, parsed, or empty.
     database_url: the PostgreSQL database of runs in flight; None for SQLite in the state directory.
     crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
+    deploy_with: who deploys instead of the one that fairlead.yaml names. semaphore_url: where Semaphore is.
     """
 
     state: Path
@@ -28,6 +29,8 @@ class Variables:
     crash_at: str = ""
     runner: str = ""
     docker_config_file: Path | None = None
+    deploy_with: str = ""
+    semaphore_url: str = ""
 
     def docker_config(self) -> Mapping[str, Any]:
         """Docker's config.json. Raises UnreadableFile or InvalidYaml for one that is there and broken."""
@@ -58,6 +61,8 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
         runner=next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI") if values.get(name)), ""),
         docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
+        deploy_with=values.get("FAIRLEAD_DEPLOY_WITH", ""),
+        semaphore_url=values.get("SEMAPHORE_URL", ""),
     )
 
 
