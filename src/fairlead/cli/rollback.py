@@ -9,10 +9,12 @@ import typer
 from fairlead.cli.detect import changes_document
 from fairlead.cli.options import (
     AddressOption,
+    DelayOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
     RepositoryOption,
+    RetriesOption,
     RunOption,
     open_scope,
     output,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from fairlead.pipeline.scope import Scope
 
 
-def rollback(
+def rollback(  # noqa: PLR0913 - each is a flag of the command
     environment: EnvironmentOption,
     *,
     repo: RepositoryOption = ".",
@@ -36,6 +38,8 @@ def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the commit and the quarantine.")] = "",
     vm_ip: AddressOption = None,
     run: RunOption = None,
+    retries: RetriesOption = None,
+    delay: DelayOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +57,7 @@ def rollback(
     with _held(scope):
         made = release.roll_back(scope, scope.commit, target, name, reason or "asked for", quarantine_on=day)
         out.done(f"{environment}: back to the release of {target[:9]}, pushed as {made.commit[:9]}")
-        _redeploy(out, scope, made, vm_ip, name)
+        _redeploy(out, scope, made, vm_ip, name, retries=retries, delay=delay)
     out.detail("databases and volumes are as they were: a rollback does not take back data")
     out.detail(f"undo: git revert {made.commit[:9]}, git push, fairlead run -e {environment}")
     facts = {"environment": environment, "commit": made.commit, "to": target, "quarantined": failed}
@@ -83,7 +87,16 @@ def _target(scope: "Scope", to: str | None) -> str:
     return commit
 
 
-def _redeploy(out: "Output", scope: "Scope", made: "Bump", vm_ip: str | None, run: str) -> None:
+def _redeploy(
+    out: "Output",
+    scope: "Scope",
+    made: "Bump",
+    vm_ip: str | None,
+    run: str,
+    *,
+    retries: int | None,
+    delay: float | None,
+) -> None:
     """Deploy, verify and prove the commit that was made."""
     from fairlead.pipeline import rollout  # noqa: PLC0415
 
@@ -93,5 +106,6 @@ def _redeploy(out: "Output", scope: "Scope", made: "Bump", vm_ip: str | None, ru
     if fault := rollout.deploy_fault(back, rollout.deploy(back, machine, run)):
         raise fault
     out.done(f"{back.environment}: deployed to {machine.vm_ip}")
-    rollout.prove(back, run, rollout.verify(back, machine, new=not rollout.proven_before(back)))
+    new = not rollout.proven_before(back)
+    rollout.prove(back, run, rollout.verify(back, machine, new=new, retries=retries, delay=delay))
     out.done(f"{back.environment}: {made.commit[:9]} is proven")
