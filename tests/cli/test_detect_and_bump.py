@@ -157,3 +157,24 @@ def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop) ->
         said = json.loads(running.stdout.read())
     assert (running.returncode, said["exit_code"]) == (130, 130)
     assert said["error"]["code"] == "FL-PROGRAM-INTERRUPTED"
+
+
+def test_a_shell_gets_the_answer_and_the_commit_to_deploy(shop: Shop) -> None:
+    unproven = fairlead(shop, "detect", "-e", "staging", "--quiet")
+    assert (unproven.stdout, unproven.stderr) == ("unproven\n", "")
+    head = fairlead(shop, "bump", "-e", "staging", "--quiet")
+    assert (head.returncode, head.stdout, head.stderr) == (0, f"{shop.site.head}\n", "")
+    shop.push("app", "1.1.0")
+    bumped = fairlead(shop, "bump", "-e", "staging", "--quiet")
+    assert (bumped.stdout, bumped.stderr) == (f"{shop.site.head}\n", "")
+    shop.prove("staging")
+    nothing = fairlead(shop, "bump", "-e", "staging", "--quiet")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "")
+
+
+def test_an_unproven_head_is_work_although_an_image_has_to_wait(shop: Shop) -> None:
+    shop.configure(("settle: 0s", "settle: 0s, together: [app_image, frontend_image]"))
+    shop.push("app", "1.1.0")
+    for command in ("detect", "bump"):
+        done = fairlead(shop, command, "-e", "staging", "--json")
+        assert (done.returncode, document(done)["commit"]) == (0, shop.site.head), done.stderr

@@ -9,6 +9,7 @@ from fairlead.cli.options import (
     CommitOption,
     EnvironmentOption,
     JsonOption,
+    QuietOption,
     RepositoryOption,
     RunOption,
     open_scope,
@@ -40,17 +41,20 @@ def detect(
     ] = False,
     allow_downgrade: DowngradeOption = False,
     settle: SettleOption = True,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Is there work? Candidates, an unproven release, or none. Changes nothing."""
     from fairlead.pipeline.detect import detect as look  # noqa: PLC0415 - `--help` does not pay for it
 
-    out = output(as_json=as_json)
+    out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit)
     detection = look(scope, allow_downgrade=allow_downgrade, settle=settle, recheck=explain)
     _print(out, detection, explain=explain)
+    if quiet:  # for a shell; people have read it
+        out.value(detection.answer.value)
     out.document(as_document(detection, explain=explain))
-    if detection.waits and not detection.changes:
+    if _waits(detection):
         raise typer.Exit(Waiting.exit_code)
 
 
@@ -61,13 +65,18 @@ def bump(
     run: RunOption = None,
     allow_downgrade: DowngradeOption = False,
     settle: SettleOption = True,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Commit and push what detect finds as one release. Repeating it makes no second commit."""
+    """Commit and push what detect finds as one release; prints the commit to deploy, which may be one made before.
+
+    Repeating it makes no second commit. Without an image to bump, the head is the commit to deploy where it is not
+    proven; else nothing is printed.
+    """
     from fairlead.pipeline import release  # noqa: PLC0415
     from fairlead.pipeline.detect import detect as look  # noqa: PLC0415
 
-    out = output(as_json=as_json)
+    out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment)
     if run and (earlier := release.made_by(scope, run)):
         return print_bump(out, environment, earlier)
@@ -102,15 +111,30 @@ def print_bump(out: Output, environment: str, bump: "Bump") -> None:
 
 
 def _nothing_to_bump(out: Output, detection: "Detection") -> None:
+    """No image is new; the head may still have to be released."""
+    from fairlead.pipeline.detect import Answer  # noqa: PLC0415
+
     say = out.waiting if detection.waits else out.done
     say(f"{detection.environment}: nothing to bump: {detection.reason}")
-    out.document({"version": 1, "environment": detection.environment, "commit": None, "changes": []})
-    if detection.waits:
+    commit = detection.commit if detection.answer is Answer.UNPROVEN else None
+    if commit:
+        out.value(commit)
+    out.document(
+        {"version": 1, "environment": detection.environment, "commit": commit, "already": True, "changes": []}
+    )
+    if _waits(detection):
         raise typer.Exit(Waiting.exit_code)
 
 
+def _waits(detection: "Detection") -> bool:
+    """Whether there is nothing else to do meanwhile, as `fairlead run` sees it."""
+    from fairlead.pipeline.detect import Answer  # noqa: PLC0415
+
+    return bool(detection.waits) and detection.answer is Answer.NONE
+
+
 def _print(out: Output, detection: "Detection", *, explain: bool) -> None:
-    if detection.waits and not detection.changes:
+    if _waits(detection):
         out.waiting(f"{detection.environment}: {detection.answer}: {detection.reason}")
     else:
         out.done(f"{detection.environment}: {detection.answer}: {detection.reason}")
