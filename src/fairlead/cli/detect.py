@@ -119,9 +119,7 @@ def _nothing_to_bump(out: Output, detection: "Detection") -> None:
     commit = detection.commit if detection.answer is Answer.UNPROVEN else None
     if commit:
         out.value(commit)
-    out.document(
-        {"version": 1, "environment": detection.environment, "commit": commit, "already": True, "changes": []}
-    )
+    out.document({"version": 1, "environment": detection.environment, "commit": commit, "already": True, "changes": []})
     if _waits(detection):
         raise typer.Exit(Waiting.exit_code)
 
