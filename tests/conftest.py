@@ -25,6 +25,7 @@ TOGETHER = {
     "tests/deploy/test_machine.py": "machine",
     "tests/pipeline/test_doctor.py": "machine",
     "tests/cli/test_init.py": "machine",
+    "tests/provision/test_ready.py": "machine",
     "tests/scaffold/ansible/test_on_machine.py": "machine",
 }
 

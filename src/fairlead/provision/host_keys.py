@@ -11,7 +11,7 @@ from fairlead.errors import ProxmoxError
 
 KEY_KINDS = ("ed25519", "ecdsa", "rsa")  # as in /etc/ssh/ssh_host_KIND_key.pub, the preferred one first
 SECTION_END = "# </hostkeys>"
-_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp\d{3}|ssh-rsa) ([A-Za-z0-9+/]{40,}={0,2})(\s.*)?", re.ASCII)
+_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp\d{3}|ssh-rsa) ([A-Za-z0-9+/]{40,}={0,2})([ \t].*)?", re.ASCII)
 
 
 def public_key(text: str, whose: str) -> str:

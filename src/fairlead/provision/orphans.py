@@ -35,7 +35,8 @@ def orphan(machines: Collection[VirtualMachine], wanted: Wanted, in_state: Colle
     outside = [
         machine
         for machine in machines
-        if machine.vm_id not in in_state and (wanted.tag in machine.tags or machine.vm_id == wanted.vm_id)
+        if machine.vm_id not in in_state
+        and (machine.vm_id == wanted.vm_id or (wanted.tag in machine.tags and not machine.template))
     ]
     strangers = [machine for machine in outside if not _is_ours(machine, wanted)]
     if strangers:

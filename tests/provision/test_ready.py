@@ -1,0 +1,87 @@
+"""Waiting for a machine: what is asked of ssh, and whose key is believed. The agent's part is in test_proxmox.py."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairlead.errors import HostKeyChanged, MachineNotReady
+from fairlead.lab.site import Site
+from fairlead.provision.ready import Newcomer, Patience, refuse_changed, ssh_argv, wait_for_ssh
+from tests.fixtures.registry import free_port
+from tests.provision.test_host_keys import ONE, OTHER
+
+MACHINE = Newcomer("pve1", 111, "10.0.0.5", known=(ONE,))
+RSA = ONE.replace("ssh-ed25519 ", "ssh-rsa ")
+
+
+class Clock:
+    """Time passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def patience(self, within: float) -> Patience:
+        return Patience(within, 1.0, self.now, self.sleep)
+
+
+def test_ssh_is_asked_with_the_key_and_without_a_login() -> None:
+    argv = ssh_argv("10.0.0.5", 2222, Path("/run/known_hosts"))
+    assert argv[-5:] == ["-p", "2222", "--", "10.0.0.5", "true"]
+    options = argv[3:-5:2]
+    assert argv[:2] == ["ssh", "-T"]
+    assert {
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=/run/known_hosts",
+        "GlobalKnownHostsFile=/dev/null",
+    } <= set(options)
+    assert {"BatchMode=yes", "PreferredAuthentications=none", "ControlPath=none"} <= set(options)
+
+
+@pytest.mark.parametrize(
+    ("machine", "keys"),
+    [
+        (MACHINE, (ONE,)),
+        (replace(MACHINE, known=(OTHER, ONE)), (ONE,)),
+        (replace(MACHINE, known=()), (OTHER,)),
+        (replace(MACHINE, made=True), (OTHER,)),
+        (replace(MACHINE, known=(RSA,)), (OTHER,)),
+    ],
+)
+def test_a_key_that_may_be_there(machine: Newcomer, keys: tuple[str, ...]) -> None:
+    refuse_changed(machine, keys)
+
+
+def test_a_changed_key_stops_unless_the_machine_was_just_made() -> None:
+    with pytest.raises(HostKeyChanged) as caught:
+        refuse_changed(MACHINE, (OTHER,))
+    assert caught.value.what == (
+        "The machine 10.0.0.5 (pve1/111) has another SSH host key than deployment/ansible/known_hosts"
+    )
+    assert "docs/how-to/host-keys.md" in caught.value.remedy
+
+
+def test_nobody_listens() -> None:
+    port, clock = free_port(), Clock()
+    with pytest.raises(MachineNotReady) as caught:
+        wait_for_ssh("127.0.0.1", port, (ONE,), clock.patience(3.0))
+    assert caught.value.what == f"127.0.0.1 does not answer on port {port} within 3 s"
+    assert "Connection refused" in caught.value.why
+    assert clock.seconds == 3.0
+
+
+@pytest.mark.lab
+def test_sshd_answers_with_the_machines_own_key(lab_site: Site) -> None:
+    machine = lab_site.machines["staging"]
+    clock = Clock()
+    wait_for_ssh(machine.address, 22, (OTHER, machine.host_key), clock.patience(3.0))
+    assert clock.seconds == 0.0
+    with pytest.raises(HostKeyChanged, match=f"^{machine.address} answers with another SSH host key"):
+        wait_for_ssh(machine.address, 22, (OTHER,), clock.patience(3.0))
+    assert clock.seconds == 0.0
