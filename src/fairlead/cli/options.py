@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,12 @@ RunOption = Annotated[
 AddressOption = Annotated[
     str | None, typer.Option("--vm-ip", envvar="VM_IP", help="The machine's address. Default: what provision says.")
 ]
+DeployerOption = Annotated[
+    str,
+    typer.Option(
+        "--with", envvar="FAIRLEAD_DEPLOY_WITH", help="Who deploys: ansible or semaphore. Default: deploy.with."
+    ),
+]
 RetriesOption = Annotated[
     int | None, typer.Option("--retries", envvar="HEALTH_CHECK_RETRIES", min=1, help="Attempts of each check.")
 ]
@@ -57,8 +64,12 @@ def output_of(arguments: Sequence[str]) -> Output:
     return output(as_json="--json" in arguments)
 
 
-def open_scope(repo: str, environment: str, commit: str | None = None) -> "Scope":
-    """One environment of one commit. Raises what pipeline.scope.Scope.open raises."""
+def open_scope(repo: str, environment: str, commit: str | None = None, *, deployer: str = "") -> "Scope":
+    """One environment of one commit. deployer: instead of the one that fairlead.yaml names.
+
+    Raises what pipeline.scope.Scope.open raises.
+    """
     from fairlead.pipeline.scope import Scope  # noqa: PLC0415 - `--help` does not pay for it
 
-    return Scope.open(repo, environment, commit, variables())
+    values = variables()
+    return Scope.open(repo, environment, commit, replace(values, deploy_with=deployer or values.deploy_with))

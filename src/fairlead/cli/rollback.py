@@ -10,6 +10,7 @@ from fairlead.cli.detect import changes_document
 from fairlead.cli.options import (
     AddressOption,
     DelayOption,
+    DeployerOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
@@ -40,6 +41,7 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     run: RunOption = None,
     retries: RetriesOption = None,
     delay: DelayOption = None,
+    deployer: DeployerOption = "",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +51,7 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     if failed and not reason:
         raise UsageError("--failed needs --reason", remedy=f"fairlead rollback -e {environment} --failed --reason TEXT")
     out = output(as_json=as_json, quiet=quiet)
-    scope = open_scope(repo, environment)
+    scope = open_scope(repo, environment, deployer=deployer)
     target = _target(scope, to)
     now = datetime.now(UTC)
     name = run or release.new_run(environment, now)

@@ -9,6 +9,7 @@ from fairlead.cli.options import (
     AddressOption,
     CommitOption,
     DelayOption,
+    DeployerOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
@@ -63,6 +64,7 @@ def deploy(
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     run: RunOption = None,
+    deployer: DeployerOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -71,7 +73,7 @@ def deploy(
     from fairlead.pipeline import rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
-    scope = open_scope(repo, environment, commit)
+    scope = open_scope(repo, environment, commit, deployer=deployer)
     machine = rollout.provision(scope, vm_ip=vm_ip)
     out.doing(f"{environment}: deploying {scope.commit[:9]} to {machine.vm_ip}")
     name = _run_name(run, environment)
@@ -83,13 +85,14 @@ def deploy(
     out.document({"version": 1, **facts, **_deploy_facts(result)})
 
 
-def verify(
+def verify(  # noqa: PLR0913 - one for each option
     environment: EnvironmentOption,
     *,
     repo: RepositoryOption = ".",
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     run: RunOption = None,
+    deployer: DeployerOption = "",
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results there as JUnit XML.")] = None,
     retries: RetriesOption = None,
     delay: DelayOption = None,
@@ -100,7 +103,7 @@ def verify(
     from fairlead.pipeline import rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
-    scope = open_scope(repo, environment, commit)
+    scope = open_scope(repo, environment, commit, deployer=deployer)
     machine = rollout.provision(scope, vm_ip=vm_ip)
     out.doing(f"{environment}: verifying {scope.commit[:9]} on {machine.vm_ip}")
     verification = rollout.verify(

@@ -10,6 +10,7 @@ import typer
 from fairlead.cli.options import (
     AddressOption,
     DelayOption,
+    DeployerOption,
     EnvironmentOption,
     JsonOption,
     QuietOption,
@@ -38,6 +39,7 @@ def run(
     vm_ip: AddressOption = None,
     retries: RetriesOption = None,
     delay: DelayOption = None,
+    deployer: DeployerOption = "",
     abandon: AbandonOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -51,7 +53,7 @@ def run(
 
     out = output(as_json=as_json, quiet=quiet)
     runs = Runs(
-        lambda: open_scope(repo, environment),
+        lambda: open_scope(repo, environment, deployer=deployer),
         lambda scope: _stages(scope, out, vm_ip, retries=retries, delay=delay),
         lambda entry: _tell(out, environment, entry),
     )

@@ -37,6 +37,7 @@ from fairlead.config.values import (
     invalid,
     print_duration,
 )
+from fairlead.errors import InvalidSetting
 from fairlead.images import ImageReference
 
 FOLLOWS_IMAGES = "images"
@@ -267,10 +268,16 @@ class SemaphoreDeploy(AnsibleDeploy):
 
     by: Literal["semaphore"] = Field(alias="with")  # type: ignore[assignment]
     """Who deploys."""
-    project: Annotated[str, Field(min_length=1, max_length=100)]
-    """Semaphore's project."""
+    project: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Semaphore's project. Default: the application's name."""
     template: Annotated[str, Field(min_length=1, max_length=100)] = "deploy {environment}"
-    """Semaphore's template; `{environment}` is filled in."""
+    """Semaphore's template that runs deploy.yml; `{environment}` is filled in."""
+    inspection: Annotated[str, Field(min_length=1, max_length=100)] = "inspect {environment}"
+    """Semaphore's template that runs inspect.yml; `{environment}` is filled in."""
+    deadline: Duration = timedelta(hours=1)
+    """How long a task may run; then Semaphore is asked to stop it."""
+    patience: Duration = timedelta(minutes=10)
+    """How long a task may wait before it runs, and how long Semaphore may be away meanwhile."""
 
 
 class HttpCheck(Setting):
@@ -365,6 +372,7 @@ class Notification(Setting):
 
 _PROVISIONERS = ("opentofu", "static")
 _DEPLOYERS = ("ansible", "semaphore")
+_CONNECTION = ("directory", "user", "port")  # the settings of every deployer
 
 
 def _with(value: Any, known: tuple[str, ...]) -> str:
@@ -489,6 +497,18 @@ class Configuration(Setting):
         """How old a tag of this image must be."""
         own = self.images[image].cooldown
         return self.release.cooldown if own is None else own
+
+    def deployed_with(self, deployer: str) -> Self:
+        """The same with another deployer (`--with`): settings that both have are kept. Raises InvalidSetting."""
+        if deployer in ("", self.deploy.by):
+            return self
+        if deployer not in _DEPLOYERS:
+            raise InvalidSetting(
+                f"{deployer!r} is no deployer", remedy=f"--with, or FAIRLEAD_DEPLOY_WITH: {', '.join(_DEPLOYERS)}"
+            )
+        kept = {name: getattr(self.deploy, name) for name in self.deploy.model_fields_set & set(_CONNECTION)}
+        kind = SemaphoreDeploy if deployer == "semaphore" else AnsibleDeploy
+        return self.model_copy(update={"deploy": kind.model_validate({"with": deployer, **kept})})
 
     def on_failure_in(self, environment: str) -> Literal["rollback", "hold"]:
         """What a failed release leads to in this environment."""

@@ -42,16 +42,16 @@ class TaskResult:
 def read_results(text: str, mask: Mask) -> list[TaskResult]:
     """Every complete line; a line that was cut short by a kill is left out. Secrets in free text are masked."""
     lines = (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
-    return [TaskResult(**_masked(line, mask)) for line in lines]
+    return [TaskResult(**masked(line, mask)) for line in lines]
 
 
-def _masked(line: Any, mask: Mask) -> Any:
+def masked(line: Any, mask: Mask) -> Any:
     """The same result with every free text masked. Names and words of the contract stay: a secret may equal one."""
     if isinstance(line, Mapping):
         return {
-            key: _mask_all(value, mask) if key in _FREE_TEXT else _masked(value, mask) for key, value in line.items()
+            key: _mask_all(value, mask) if key in _FREE_TEXT else masked(value, mask) for key, value in line.items()
         }
-    return [_masked(item, mask) for item in line] if isinstance(line, list) else line
+    return [masked(item, mask) for item in line] if isinstance(line, list) else line
 
 
 def _mask_all(text: Any, mask: Mask) -> Any:

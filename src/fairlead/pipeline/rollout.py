@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairlead.config.models import RunningDigestsCheck, SemaphoreDeploy, StaticProvision
 from fairlead.config.secrets import Secret, SecretClass
@@ -29,6 +30,7 @@ from fairlead.deploy.base import (
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.errors import Busy, FairleadError, InvalidPins, InvalidSetting, ReleaseFailed, SiteFault
 from fairlead.images import ImageReference
+from fairlead.pipeline.crash import crash
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine, Provisioner, ProvisionRequest
 from fairlead.provision.static import StaticProvisioner
@@ -38,7 +40,11 @@ from fairlead.verify.checks import Surroundings, build_checks
 from fairlead.verify.digests import Reading
 from fairlead.verify.expressions import Values
 
+if TYPE_CHECKING:
+    from fairlead.deploy.semaphore.api import Server
+
 SSH_KEY = "ssh_key"
+SEMAPHORE_TOKEN = "semaphore_token"  # noqa: S105 - its name
 
 
 def provision(scope: Scope, *, vm_ip: str | None = None, plan_only: bool = False) -> Machine:
@@ -155,12 +161,39 @@ def deployer_of(scope: Scope) -> Deployer:
     """The deployer that fairlead.yaml names. Raises InvalidSetting, MissingSecret."""
     settings = scope.configuration.deploy
     if isinstance(settings, SemaphoreDeploy):
-        raise InvalidSetting(
-            "fairlead.yaml: deploy.with: semaphore is not served yet", remedy="Write deploy: {with: ansible}"
-        )
+        return _semaphore_of(scope, settings)
     from fairlead.deploy.ansible import AnsibleDeployer  # noqa: PLC0415
 
     return AnsibleDeployer(settings, ssh_key=ssh_key(scope))
+
+
+def _semaphore_of(scope: Scope, settings: SemaphoreDeploy) -> Deployer:
+    from fairlead.deploy.semaphore.deployer import SemaphoreDeployer  # noqa: PLC0415
+    from fairlead.deploy.semaphore.following import Pace  # noqa: PLC0415
+    from fairlead.deploy.semaphore.records import Records  # noqa: PLC0415
+
+    values = scope.variables
+    pace = Pace(running=settings.deadline.total_seconds(), patience=settings.patience.total_seconds())
+    return SemaphoreDeployer(
+        semaphore_server(scope),
+        settings,
+        Records(values.state / "semaphore" / scope.configuration.app / f"{scope.environment}.json"),
+        values.secrets.mask(),
+        pace,
+        lambda point: crash(values.crash_at, point),
+    )
+
+
+def semaphore_server(scope: Scope) -> "Server":
+    """The Semaphore server of SEMAPHORE_URL. Raises InvalidSetting, MissingSecret."""
+    from fairlead.deploy.semaphore.api import Server  # noqa: PLC0415
+
+    values = scope.variables
+    if not values.semaphore_url:
+        raise InvalidSetting(
+            "SEMAPHORE_URL is not set", why="Semaphore deploys here", remedy="export SEMAPHORE_URL=https://…"
+        )
+    return Server(values.semaphore_url, values.secrets.get(SecretClass.CONTROL, SEMAPHORE_TOKEN))
 
 
 def ssh_key(scope: Scope) -> Secret | None:
@@ -208,8 +241,6 @@ def _exported(scope: Scope) -> Iterator[Path]:
 
 
 def _target(scope: Scope, machine: Machine, checkout: Path, on_event: OnEvent = ignore) -> Target:
-    secrets = scope.variables.secrets
-    names = scope.configuration.secrets.application
     return Target(
         environment=scope.environment,
         app=scope.configuration.app,
@@ -217,9 +248,17 @@ def _target(scope: Scope, machine: Machine, checkout: Path, on_event: OnEvent = 
         checkout=checkout,
         vm_ip=machine.vm_ip,
         pins=_pins(scope),
-        secrets={name: secrets.get(SecretClass.APPLICATION, name) for name in names},
+        secrets=_secrets(scope),
         on_event=on_event,
     )
+
+
+def _secrets(scope: Scope) -> Mapping[str, Secret]:
+    """Application secrets; none with Semaphore, which has them itself."""
+    if isinstance(scope.configuration.deploy, SemaphoreDeploy):
+        return {}
+    secrets, names = scope.variables.secrets, scope.configuration.secrets.application
+    return {name: secrets.get(SecretClass.APPLICATION, name) for name in names}
 
 
 def _pins(scope: Scope) -> Mapping[str, ImageReference]:

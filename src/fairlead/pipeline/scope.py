@@ -41,7 +41,7 @@ class Scope:
         repository = _repository(str(place), variables)
         repository.fetch()
         chosen = repository.resolve(commit) if commit else repository.head()
-        scope = cls(environment, chosen, _configuration(repository, chosen), repository, variables)
+        scope = cls(environment, chosen, _configuration(repository, chosen, variables), repository, variables)
         scope.settings  # noqa: B018 - an unknown environment is refused here, before any work
         return scope
 
@@ -51,7 +51,7 @@ class Scope:
         repository = _repository(str(place), variables)
         repository.fetch()
         head = repository.head()
-        configuration = _configuration(repository, head)
+        configuration = _configuration(repository, head, variables)
         return tuple(cls(name, head, configuration, repository, variables) for name in configuration.environments)
 
     @property
@@ -78,7 +78,7 @@ class Scope:
 
     def at(self, commit: str) -> Self:
         """The same environment at another commit, with that commit's configuration."""
-        return replace(self, commit=commit, configuration=_configuration(self.repository, commit))
+        return replace(self, commit=commit, configuration=_configuration(self.repository, commit, self.variables))
 
     def in_environment(self, environment: str) -> Self:
         """Another environment at the same commit."""
@@ -111,11 +111,14 @@ def _branch(place: Path) -> str:
     return branch if isinstance(branch, str) else "main"
 
 
-def _configuration(repository: Repository, commit: str) -> Configuration:
+def _configuration(repository: Repository, commit: str, variables: Variables) -> Configuration:
+    """The commit's own, but for who deploys where that is overridden."""
     text = repository.read(commit, layout.CONFIGURATION)
     if text is None:
         raise UnreadableFile(
             f"There is no {layout.CONFIGURATION} in commit {commit[:12]}",
             remedy="Commit and push the file that fairlead init wrote",
         )
-    return load_configuration(text, f"{layout.CONFIGURATION} in commit {commit[:7]}")
+    return load_configuration(text, f"{layout.CONFIGURATION} in commit {commit[:7]}").deployed_with(
+        variables.deploy_with
+    )

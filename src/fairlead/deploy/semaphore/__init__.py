@@ -1,0 +1,1 @@
+"""Deploys by Semaphore: the same playbook, from the same commit, started through its REST API."""
