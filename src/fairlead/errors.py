@@ -52,6 +52,12 @@ FairleadError                     what, why, what to do, and a stable code
 │   ├── MachineTaken              a VM that is not this environment's stands where its own belongs
 │   ├── MachineNotReady           a machine was made, and cloud-init or ssh did not come up
 │   └── HostKeyChanged            a machine has another SSH host key than the one in git
+├── ProvisionError                OpenTofu
+│   ├── PlanRefused               would destroy or replace a machine, or touch more than the environment's own
+│   ├── StateRefused              the state is not the newest one, is locked away by encryption, or was not saved
+│   ├── StateUnreachable          the database of the state does not answer; waiting can help
+│   ├── LeaseLost                 another holder took the workspace over meanwhile; waiting helps
+│   └── OpentofuUnsuitable        too old, or would write secrets into its log (exit 2)
 ├── SemaphoreError                a Semaphore server
 │   ├── SemaphoreUnreachable      does not answer; waiting can help
 │   ├── SemaphoreDenied           refuses the token, or what its user may do
@@ -439,6 +445,45 @@ class HostKeyChanged(ProxmoxError):
     """A machine that was not just made has another SSH host key than the one in git, or its address gives one."""
 
     code = "FL-HOST-KEY"
+
+
+class ProvisionError(FairleadError):
+    """OpenTofu did not bring the environment's machine to what the repository says."""
+
+    code = "FL-PROVISION"
+
+
+class PlanRefused(ProvisionError):
+    """A plan would destroy or replace a machine, or touch more than the environment's own. A person allows that one."""
+
+    code = "FL-PLAN-REFUSED"
+
+
+class StateRefused(ProvisionError):
+    """OpenTofu's state cannot be worked on: it is older than one that was seen, encrypted, or was left unsaved."""
+
+    code = "FL-STATE"
+
+
+class StateUnreachable(ProvisionError):
+    """The PostgreSQL database of OpenTofu's state does not answer."""
+
+    code = "FL-STATE-UNREACHABLE"
+    retryable = True
+
+
+class LeaseLost(ProvisionError):
+    """The lease of the workspace ran out while it was worked on, and another holder may have it."""
+
+    code = "FL-LEASE-LOST"
+    retryable = True
+
+
+class OpentofuUnsuitable(ProvisionError):
+    """OpenTofu is older than 1.10, or is told to log what would show the Proxmox token."""
+
+    code = "FL-OPENTOFU"
+    exit_code = 2
 
 
 class SemaphoreError(FairleadError):

@@ -11,10 +11,12 @@ PLAYBOOK = f"{ANSIBLE}/deploy.yml"
 INSPECTION = f"{ANSIBLE}/inspect.yml"
 KNOWN_HOSTS = f"{ANSIBLE}/known_hosts"
 OPENTOFU = "deployment/opentofu"
+LOCK_FILE = f"{OPENTOFU}/.terraform.lock.hcl"
 _TFVARS = f"{OPENTOFU}/environments"
 _INVENTORY = f"{ANSIBLE}/inventory"
-# Changes to these concern no machine: the orchestrator's own file, the record of failures, the image factory.
-_ELSEWHERE = (QUARANTINE, "deployment/cicd", "deployment/docker", "deployment/packer", KNOWN_HOSTS)
+# Changes to these concern no machine: the orchestrator's own file, the record of failures, the image factory, and what
+# provisioning commits itself.
+_ELSEWHERE = (QUARANTINE, "deployment/cicd", "deployment/docker", "deployment/packer", KNOWN_HOSTS, LOCK_FILE)
 
 
 def images_file(environment: str) -> str:

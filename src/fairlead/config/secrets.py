@@ -7,10 +7,12 @@ control         FAIRLEAD_CONTROL_<NAME> or the tool's own name (SEMAPHORE_TOKEN)
 A file `FAIRLEAD_SECRETS_DIR/<class>/<NAME>` (systemd credentials and Docker secrets look like that) beats the variable.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import unquote
 
 from fairlead.errors import MissingSecret
 from fairlead.process import MASKED, SHORTEST_SECRET, Mask
@@ -92,9 +94,22 @@ class Secrets:
             )
         return secret
 
+    def infrastructure(self) -> dict[str, Secret]:
+        """Every infrastructure secret, by OpenTofu's own variable: TF_VAR_*, PG_CONN_STR, TF_ENCRYPTION.
+
+        A value that is no secret (TF_VAR_cores) is one of them, and may be short.
+        """
+        found = {key: value for key, value in self.variables.items() if key.startswith("TF_VAR_") and value}
+        found |= {key: self.variables[key] for key in _OPENTOFU_NAMES if self.variables.get(key)}
+        for path in self._files(SecretClass.INFRASTRUCTURE):
+            if value := self._from_file(SecretClass.INFRASTRUCTURE, path.name):
+                found[_variables(SecretClass.INFRASTRUCTURE, path.name)[0]] = value
+        return {key: Secret(value) for key, value in found.items()}
+
     def mask(self) -> Mask:
-        """A mask of every secret that this process can see, of all classes; of `user:password` the password too."""
-        return Mask(part for value in self._all() for part in (value, value.partition(":")[2]))
+        """A mask of every secret that this process can see, of all classes; of `user:password`, also in a URL, the
+        password too."""
+        return Mask(part for value in self._all() for part in (value, value.partition(":")[2], *_password(value)))
 
     def _from_file(self, kind: SecretClass, name: str) -> str | None:
         if self.directory is None or "/" in name or name.startswith("."):
@@ -110,10 +125,13 @@ class Secrets:
             why = "It is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or ""
             raise MissingSecret(f"{path} cannot be read", why=why, remedy=f"ls -l {path}") from None
 
+    def _files(self, kind: SecretClass) -> list[Path]:
+        folder = self.directory / kind if self.directory else None
+        return sorted(folder.iterdir()) if folder and folder.is_dir() else []
+
     def _all(self) -> Iterator[str]:
         for kind in SecretClass:
-            folder = self.directory / kind if self.directory else None
-            for path in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
+            for path in self._files(kind):
                 if value := self._from_file(kind, path.name):
                     yield value
         for name, value in self.variables.items():
@@ -121,8 +139,15 @@ class Secrets:
                 yield value
 
 
+_OPENTOFU_NAMES = ("PG_CONN_STR", "TF_ENCRYPTION")
 _OWN_NAMES = ("FAIRLEAD_DATABASE_URL", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "TF_VAR_proxmox_api_token")
 _OWN_PREFIXES = ("FAIRLEAD_APPLICATION_", "FAIRLEAD_CONTROL_")
+
+
+def _password(value: str) -> list[str]:
+    """The password in `postgres://user:password@host/` or in `host=… password=…`: programs print it on its own."""
+    match = re.search(r"://[^:/@\s]*:([^@\s]+)@|\bpassword=(\S+)", value)
+    return [unquote(match[1]) if match[1] else match[2].strip("'")] if match else []
 
 
 def _variables(kind: SecretClass, name: str) -> tuple[str, ...]:

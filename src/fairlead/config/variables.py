@@ -3,13 +3,20 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fairlead.config.directories import state_directory
+from fairlead.config.directories import cache_directory, state_directory
 from fairlead.config.secrets import Secret, Secrets
 from fairlead.errors import InvalidYaml, UnreadableFile
+
+# What OpenTofu and its provider need of the environment beside their secrets: where things are, whom to trust.
+_OPENTOFU_NAMES = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "TF_CLI_CONFIG_FILE"),
+    *("TF_PLUGIN_CACHE_DIR", "TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class Variables:
     state: where runs, first sightings and labs are kept. docker_config: Docker's config.json, parsed, or empty.
     database_url: the PostgreSQL database of runs in flight; None for SQLite in the state directory.
     crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
+    cache: what can be made again. opentofu: what OpenTofu gets of the environment beside its secrets.
     deploy_with: who deploys instead of the one that fairlead.yaml names. semaphore_url: where Semaphore is.
     """
 
@@ -29,6 +37,8 @@ class Variables:
     crash_at: str = ""
     runner: str = ""
     docker_config_file: Path | None = None
+    cache: Path = Path()
+    opentofu: Mapping[str, str] = field(default_factory=dict)
     deploy_with: str = ""
     semaphore_url: str = ""
 
@@ -61,6 +71,8 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
         runner=next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI") if values.get(name)), ""),
         docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
+        cache=cache_directory(values),
+        opentofu={name: values[name] for name in _OPENTOFU_NAMES if values.get(name)},
         deploy_with=values.get("FAIRLEAD_DEPLOY_WITH", ""),
         semaphore_url=values.get("SEMAPHORE_URL", ""),
     )
