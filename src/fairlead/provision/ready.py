@@ -48,7 +48,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A machine to wait for. made: OpenTofu has just created it. known: what known_hosts has for its address."""
+    """A machine to wait for. known: what known_hosts has for its address.
+
+    made: OpenTofu has created it, and its keys were not committed since; so also where a run was killed in between.
+    """
 
     node: str
     vm_id: int
