@@ -113,6 +113,7 @@ def _blocks(answers: Answers) -> dict[str, list[str]]:
         "version": _version_check(answers),
         "secrets": [f"application: [{', '.join(answers.secrets)}]"],
         "hostkeys": list(answers.host_keys),
+        "gitlab": list(_gitlab(answers.environments)),
         "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
     }
 
@@ -134,6 +135,27 @@ def _environments(names: tuple[str, ...]) -> Iterator[str]:
         yield f"{name}:"
         yield f"  follows: {followed:<25} # {what}"
         followed, what = name, f"what {name} has proven: the same digests"
+
+
+def _gitlab(names: tuple[str, ...]) -> Iterator[str]:
+    """The jobs of each environment. The first is looked at by every pipeline, the others when a person says so."""
+    for name in names:
+        look = ".look" if name == names[0] else ".look-by-hand"
+        yield from (f"look-{name}:", f"  extends: {look}", f"  variables: {{ENVIRONMENT: {name}}}", "")
+        yield from (f"release-{name}:", "  extends: .release", f"  needs: [look-{name}]", f"  resource_group: {name}")
+        yield f"  variables: {{ENVIRONMENT: {name}}}"
+        yield f"  trigger: {{include: [{{artifact: child.yml, job: look-{name}}}], strategy: depend}}"
+        yield from ("", f"verify-{name}:", "  extends: .verify", "  rules:")
+        yield f'    - if: $CI_PIPELINE_SOURCE == "parent_pipeline" && $ENVIRONMENT == "{name}"'
+        yield f'  environment: {{name: {name}, url: "http://$VM_IP/", deployment_tier: {_tier(name)}}}'
+        yield ""
+
+
+def _tier(environment: str) -> str:
+    """The `deployment_tier` that GitLab itself would guess from the name (docs.gitlab.com, "Environments")."""
+    known = {"prod": "production", "live": "production", "stag": "staging", "test": "testing", "qa": "testing"}
+    known |= {"dev": "development"}
+    return next((tier for part, tier in known.items() if part in environment), "other")
 
 
 def _provision(answers: Answers) -> list[str]:
