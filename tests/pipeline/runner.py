@@ -100,6 +100,7 @@ def _kept(machine: FakeMachine) -> dict[str, Any]:
 
 def _main(checkout: Path, environment: str, machine: Path, variables: Mapping[str, str], *, abandon: bool) -> None:
     """The process: prints as a command would, into a file."""
+    os.setpgid(0, 0)  # as a shell starts a command
     out = (machine / f"{os.getpid()}.out").open("w", buffering=1)
 
     def tell(entry: Entry) -> None:

@@ -5,6 +5,14 @@ import signal
 
 
 def crash(crash_at: str, point: str) -> None:
-    """Die by SIGKILL at `step:point` (before, after-effect, after), where FAIRLEAD_CRASH_AT asks for it."""
-    if crash_at == point:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Die at `step:point` (before, after-effect, after), where FAIRLEAD_CRASH_AT asks for it.
+
+    By SIGKILL; with `@group` after the point, together with the process group; with `@stop`, not to die but to be
+    stopped (SIGSTOP) until somebody sends SIGCONT.
+    """
+    asked, _, way = crash_at.partition("@")
+    if asked != point:
+        return
+    if way == "group":
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if way == "stop" else signal.SIGKILL)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypedDict
 
 from fairlead.deploy.base import Deployer, Event, OnEvent, ignore
 from fairlead.deployment_repo.message import ImageChange
-from fairlead.errors import Superseded
+from fairlead.errors import ReleaseFailed, Superseded
 from fairlead.images import ImageReference
 from fairlead.pipeline import release
 from fairlead.pipeline.detect import Answer, Detection, changed_since, detect
@@ -56,7 +56,7 @@ class Stages(Protocol):
         """Records the proof."""
 
     def roll_back(self, commit: str, run: str, reason: str) -> Said:
-        """`commit`: the one that pins what `to` had proven. Raises ReleaseFailed: there is no way back."""
+        """`commit`: the one that pins what `to` had proven. Raises Superseded, ReleaseFailed: there is no way back."""
 
 
 @dataclass
@@ -143,7 +143,11 @@ class RepositoryStages:
         scope = self.scope
         proven = release.last_proven(scope, commit)
         today, reason = datetime.now(UTC).date().isoformat(), reason.removeprefix(f"{scope.environment}: ")
-        made = release.roll_back(scope, commit, proven.commit, run, reason, quarantine_on=today)
+        try:
+            made = release.roll_back(scope, commit, proven.commit, run, reason, quarantine_on=today)
+        except ReleaseFailed:
+            self._newest(commit)  # another machine went back already, or on; else there is no way back
+            raise
         titles = [*(change.title for change in made.changes), *made.message.restored]
         return {"commit": made.commit, "to": proven.commit, "text": f"{', '.join(titles)}: {made.commit[:9]}"}
 
