@@ -18,6 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests that use one machine run one after another: by the beginning of their path, the name of their group.
 TOGETHER = {
     "tests/docs/": "docs",  # one recorded session
+    "tests/cicd/": "cicd",
     "tests/e2e/test_demo.py": "demo",
     "tests/e2e/": "stories",
     "tests/lab/": "machine",
