@@ -93,3 +93,17 @@ def test_no_color_wins() -> None:
 def test_the_password_of_a_login_is_masked_alone_too() -> None:
     mask = Secrets(None, {"FAIRLEAD_CONTROL_REGISTRY_EXAMPLE_COM": "robot:hunter22"}).mask()
     assert mask("password hunter22 refused") == "password *** refused"
+
+
+def test_a_variable_may_name_a_file_as_ci_systems_do(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("-----BEGIN-----\nabcdefgh\n-----END-----\n")
+    secrets = Secrets(None, {"FAIRLEAD_CONTROL_SSH_KEY_FILE": str(key)})
+    assert secrets.get(SecretClass.CONTROL, "ssh_key").reveal() == "-----BEGIN-----\nabcdefgh\n-----END-----"
+    assert secrets.mask()("it is abcdefgh") == "it is ***"
+
+
+def test_a_file_that_a_variable_names_and_that_is_not_there_is_said(tmp_path: Path) -> None:
+    secrets = Secrets(None, {"FAIRLEAD_CONTROL_SSH_KEY_FILE": str(tmp_path / "gone")})
+    with pytest.raises(MissingSecret, match="gone cannot be read"):
+        secrets.get(SecretClass.CONTROL, "ssh_key")

@@ -5,10 +5,11 @@ application     FAIRLEAD_APPLICATION_<NAME>: Ansible's extra-vars
 control         FAIRLEAD_CONTROL_<NAME> or the tool's own name (SEMAPHORE_TOKEN): Fairlead's own
 
 A file `FAIRLEAD_SECRETS_DIR/<class>/<NAME>` (systemd credentials and Docker secrets look like that) beats the variable.
+`FAIRLEAD_…_FILE` names a file with the value: CI systems hand SSH keys and other long secrets over like that.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -69,7 +70,7 @@ class Secrets:
         """The secret, or None where it has no source. Raises MissingSecret for one that cannot be used."""
         value = self._from_file(kind, name)
         if value is None:
-            value = next((self.variables[key] for key in _variables(kind, name) if key in self.variables), None)
+            value = self._from_variables(_variables(kind, name))
         if value is None:
             return None
         if len(value) < SHORTEST_SECRET:
@@ -115,15 +116,15 @@ class Secrets:
         if self.directory is None or "/" in name or name.startswith("."):
             return None
         path = self.directory / kind / name
-        if not path.is_file():
-            return None
-        if path.stat().st_size > LONGEST_SECRET:
-            raise MissingSecret(f"{path} is larger than {LONGEST_SECRET} bytes", remedy="Put one secret in each file")
-        try:
-            return path.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = "It is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or ""
-            raise MissingSecret(f"{path} cannot be read", why=why, remedy=f"ls -l {path}") from None
+        return _content(path) if path.is_file() else None
+
+    def _from_variables(self, keys: Iterable[str]) -> str | None:
+        for key in keys:
+            if key in self.variables:
+                return self.variables[key]
+            if key.startswith(_OWN_PREFIXES) and (path := self.variables.get(f"{key}{_FILE}")):
+                return _content(Path(path))
+        return None
 
     def _files(self, kind: SecretClass) -> list[Path]:
         folder = self.directory / kind if self.directory else None
@@ -137,11 +138,25 @@ class Secrets:
         for name, value in self.variables.items():
             if name in _OWN_NAMES or name.startswith(_OWN_PREFIXES):
                 yield value
+                if name.endswith(_FILE) and Path(value).is_file():
+                    yield _content(Path(value))
 
 
 _OPENTOFU_NAMES = ("PG_CONN_STR", "TF_ENCRYPTION")
 _OWN_NAMES = ("FAIRLEAD_DATABASE_URL", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "TF_VAR_proxmox_api_token")
 _OWN_PREFIXES = ("FAIRLEAD_APPLICATION_", "FAIRLEAD_CONTROL_")
+_FILE = "_FILE"
+
+
+def _content(path: Path) -> str:
+    """A secret's file without its last line's end. Raises MissingSecret for one that cannot be used."""
+    try:
+        if path.stat().st_size > LONGEST_SECRET:
+            raise MissingSecret(f"{path} is larger than {LONGEST_SECRET} bytes", remedy="Put one secret in each file")
+        return path.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "It is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or ""
+        raise MissingSecret(f"{path} cannot be read", why=why, remedy=f"ls -l {path}") from None
 
 
 def _password(value: str) -> list[str]:
