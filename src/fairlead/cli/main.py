@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from fairlead import __version__
-from fairlead.cli import detect, doctor, history, init, lab, release, rollback, rollout, run, status
+from fairlead.cli import detect, doctor, history, init, lab, release, rollback, rollout, run, semaphore, status
 from fairlead.cli.options import output_of
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
 
@@ -56,6 +56,7 @@ app.command()(status.status)
 app.command()(rollback.rollback)
 app.command()(history.history)
 app.command()(history.schema)
+app.add_typer(semaphore.app, name="semaphore")
 app.add_typer(lab.app, name="lab")
 
 
