@@ -178,3 +178,28 @@ def test_an_unproven_head_is_work_although_an_image_has_to_wait(shop: Shop) -> N
     for command in ("detect", "bump"):
         done = fairlead(shop, command, "-e", "staging", "--json")
         assert (done.returncode, document(done)["commit"]) == (0, shop.site.head), done.stderr
+
+
+def test_a_rollback_that_is_not_a_persons_holds_where_the_file_says_hold(shop: Shop) -> None:
+    shop.configure(("release:", "on_failure: hold\nrelease:"))
+    shop.prove("staging")
+    shop.push("app", "1.1.0")
+    failed = fairlead(shop, "bump", "-e", "staging", "--quiet").stdout.strip()
+    words = ("rollback", "-e", "staging", "--failed", "--reason", "it failed", "--automatic", "--json")
+    done = fairlead(shop, *words, FAIRLEAD_COMMIT=failed)
+    assert (done.returncode, document(done)["error"]["code"]) == (3, "FL-RELEASE-FAILED"), done.stderr
+    assert "on_failure: hold" in done.stderr
+    assert shop.site.head == failed
+
+
+def test_a_rollback_of_a_release_that_is_not_the_newest_any_more_changes_nothing(shop: Shop) -> None:
+    shop.prove("staging")
+    shop.push("app", "1.1.0")
+    failed = fairlead(shop, "bump", "-e", "staging", "--quiet").stdout.strip()
+    shop.push("app", "1.2.0")
+    newer = fairlead(shop, "bump", "-e", "staging", "--quiet").stdout.strip()
+    done = fairlead(
+        shop, "rollback", "-e", "staging", "--failed", "--reason", "it failed", "--json", FAIRLEAD_COMMIT=failed
+    )
+    assert (done.returncode, shop.site.head) == (document(done)["exit_code"], newer), done.stderr
+    assert "Somebody changed deployment/ansible/group_vars/staging/images.yml meanwhile" in done.stderr

@@ -9,6 +9,7 @@ import typer
 from fairlead.cli.detect import changes_document
 from fairlead.cli.options import (
     AddressOption,
+    CommitOption,
     DelayOption,
     DeployerOption,
     EnvironmentOption,
@@ -20,7 +21,7 @@ from fairlead.cli.options import (
     open_scope,
     output,
 )
-from fairlead.errors import UsageError
+from fairlead.errors import ReleaseFailed, UsageError
 
 if TYPE_CHECKING:
     from fairlead.cli.output import Output
@@ -32,11 +33,15 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     environment: EnvironmentOption,
     *,
     repo: RepositoryOption = ".",
+    commit: CommitOption = None,
     to: Annotated[
         str | None, typer.Option("--to", help="The release to return to. Default: the last proven one before the head.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Quarantine the images that are taken back.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the commit and the quarantine.")] = "",
+    automatic: Annotated[
+        bool, typer.Option("--automatic", help="As on_failure of fairlead.yaml wants it: with hold, change nothing.")
+    ] = False,
     vm_ip: AddressOption = None,
     run: RunOption = None,
     retries: RetriesOption = None,
@@ -45,13 +50,18 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Pin, deploy and prove an earlier release. Makes a new commit; history is never rewritten."""
+    """Pin, deploy and prove an earlier release. Makes a new commit; history is never rewritten.
+
+    What is taken back is the release of --commit: where the branch has a newer one already, nothing is.
+    """
     from fairlead.pipeline import release  # noqa: PLC0415 - `--help` does not pay for it
 
     if failed and not reason:
         raise UsageError("--failed needs --reason", remedy=f"fairlead rollback -e {environment} --failed --reason TEXT")
     out = output(as_json=as_json, quiet=quiet)
-    scope = open_scope(repo, environment, deployer=deployer)
+    scope = open_scope(repo, environment, commit, deployer=deployer)
+    if automatic:
+        _refuse_where_held(scope)
     target = _target(scope, to)
     now = datetime.now(UTC)
     name = run or release.new_run(environment, now)
@@ -64,6 +74,17 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     out.detail(f"undo: git revert {made.commit[:9]}, git push, fairlead run -e {environment}")
     facts = {"environment": environment, "commit": made.commit, "to": target, "quarantined": failed}
     out.document({"version": 1, **facts, "changes": changes_document(made.changes)})
+
+
+def _refuse_where_held(scope: "Scope") -> None:
+    """What `fairlead run` does with a failed release. Raises ReleaseFailed where a person decides."""
+    environment = scope.environment
+    if scope.configuration.on_failure_in(environment) == "hold":
+        raise ReleaseFailed(
+            f"{environment}: {scope.commit[:9]} failed, and stands",
+            why="fairlead.yaml says on_failure: hold, so nothing was taken back",
+            remedy=f"fairlead rollback -e {environment} --failed --reason TEXT, or push a mended image",
+        )
 
 
 def _held(scope: "Scope") -> AbstractContextManager[object]:
