@@ -230,6 +230,7 @@ def test_every_wrong_setting_is_told_at_once() -> None:
 BAD_FILES = [
     (b"a: 1\n---\nb: 2\n", InvalidYaml, "fairlead.yaml:2: a second YAML document"),
     (b"app: shop\napp: other\n", InvalidYaml, 'fairlead.yaml:2: found duplicate key "app"'),
+    (b'app: shop\n"\\uD800": x\n', InvalidYaml, "fairlead.yaml:2: an escape that is half of a character"),
     (b"app: [shop\n", InvalidYaml, "fairlead.yaml:2: "),
     (b"app: !!python/object/apply:os.system [id]\n", InvalidYaml, "could not determine a constructor"),
     (b"app: \xff\n", UnreadableFile, "fairlead.yaml:1: is not UTF-8 text"),

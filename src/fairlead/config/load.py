@@ -152,6 +152,7 @@ def _refuse_bomb(node: "Node | None", source: str) -> None:
     def size(node: Any, depth: int) -> int:
         if depth > DEEPEST:
             raise InvalidYaml(f"{source}:{node.start_mark.line + 1}: {_TOO_DEEP}", remedy=_MEND)
+        _refuse_half_characters(node, source)
         if id(node) not in sizes:
             sizes[id(node)] = MOST_NODES + 1  # a node inside itself never ends
             sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
@@ -161,6 +162,14 @@ def _refuse_bomb(node: "Node | None", source: str) -> None:
         raise InvalidYaml(
             f"{source}: its aliases expand to more than {MOST_NODES} parts",
             remedy="Write the parts out instead of nesting anchors",
+        )
+
+
+def _refuse_half_characters(node: Any, source: str) -> None:
+    """YAML's escapes can write half of a UTF-16 pair, which no file, terminal or database takes."""
+    if isinstance(node.value, str) and any("\ud800" <= character <= "\udfff" for character in node.value):
+        raise InvalidYaml(
+            f"{source}:{node.start_mark.line + 1}: an escape that is half of a character", remedy="Write the character"
         )
 
 
