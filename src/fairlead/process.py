@@ -133,6 +133,7 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     grace: float = 10.0,
     expect: Collection[int] = (0,),
     encoding: str = "utf-8",
+    until: int | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
@@ -140,6 +141,7 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     `inherited`); with `inherit=False` it is all that the program gets. stdin: what it reads. on_line: called with
     each masked line as it comes. timeout, grace: seconds. expect: the exit codes that are no error.
     encoding: how standard output becomes text; with latin-1, `stdout.encode("latin-1")` is the very bytes.
+    until: a descriptor that becomes readable when this one program is to be stopped, as by Ctrl-C.
 
     Raises ProgramMissing, ProgramFailed, ProgramTimedOut, ProgramInterrupted.
     """
@@ -147,7 +149,8 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     variables = {**(inherited() if inherit else {}), **(environment or {})}
     with _standard_input(stdin) as source, _start(words, cwd, variables, source) as child:
         captures = (_Capture("stdout", mask, on_line, encoding), _Capture("stderr", mask, on_line))
-        _watch(child, captures, words, timeout, grace)
+        stops = {_interruption(os.getpid()), *([] if until is None else [until])}
+        _watch(child, captures, words, _Limits(timeout, grace, stops))
         stdout, stderr = (capture.close() for capture in captures)
     if child.returncode not in expect:
         raise _failure(words, child.returncode, stderr or stdout, mask)
@@ -235,16 +238,25 @@ def _start(
         raise ProgramMissing(f"{argv[0]} may not be executed", why=str(error), remedy=f"chmod +x {argv[0]}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What ends a program before its own end. stops: descriptors that become readable when it is to be stopped."""
+
+    timeout: float | None
+    grace: float
+    stops: Collection[int]
+
+
 def _watch(
     child: "subprocess.Popen[bytes]",
     captures: tuple[_Capture, _Capture],
     argv: tuple[str, ...],
-    timeout: float | None,
-    grace: float,
+    limits: "_Limits",
 ) -> None:
+    timeout, grace = limits.timeout, limits.grace
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        if _pump(child, captures, deadline, _interruption(os.getpid())):
+        if _pump(child, captures, deadline, limits.stops):
             return
     except KeyboardInterrupt:
         _stop(child, captures, grace)
@@ -263,24 +275,24 @@ def _pump(
     child: "subprocess.Popen[bytes]",
     captures: Iterable[_Capture],
     deadline: float | None,
-    interruption: int | None = None,
+    stops: Collection[int] = (),
 ) -> bool:
     """Read both streams until the program has ended. False: the deadline came first.
 
-    interruption: a descriptor that becomes readable when `interrupt` is called.
+    stops: descriptors that become readable when the program is to be stopped: it raises KeyboardInterrupt.
     """
     with selectors.DefaultSelector() as selector, _end_of(child) as ended:
-        for descriptor in {ended, ended if interruption is None else interruption}:
+        for descriptor in (ended, *stops):
             selector.register(descriptor, selectors.EVENT_READ, None)
         for pipe, capture in zip((child.stdout, child.stderr), captures, strict=True):
             selector.register(pipe, selectors.EVENT_READ, capture)  # type: ignore[arg-type]
-        while selector.get_map().keys() - {interruption}:
+        while selector.get_map().keys() - set(stops):
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
                 return child.poll() is not None
             for key, _ in selector.select(remaining):
                 if key.data is None:
-                    _refuse_interruption(key.fd, interruption)
+                    _refuse(key.fd, stops)
                     deadline = time.monotonic() + _DRAIN
                 if key.data is None or not _read(key.fd, key.data):
                     selector.unregister(key.fileobj)
@@ -288,8 +300,8 @@ def _pump(
     return True
 
 
-def _refuse_interruption(descriptor: int, interruption: int | None) -> None:
-    if descriptor == interruption:
+def _refuse(descriptor: int, stops: Collection[int]) -> None:
+    if descriptor in stops:
         raise KeyboardInterrupt
 
 
