@@ -2,7 +2,8 @@
 
 `files/` is itself a deployment repository, of an application `shop` with the environment `staging`, that each file's
 own tool can check. Rendering puts other names into it: the words `shop` and `staging`, files and folders named
-`staging` once per environment, and the lines between `# <name>` and `# </name>`.
+`staging` once per environment, and the lines between `# <name>` and `# </name>`. Services that not everybody
+has (frontend, keycloak) stay only where an answer gives their image.
 """
 
 import hashlib
@@ -30,7 +31,11 @@ _EXAMPLE_ONLY = ("production",)
 TEMPLATE = f"{layout.ANSIBLE}/templates/docker-compose.yml.j2"
 _IMAGE_VARIABLE = re.compile(r"image:\s*\{\{\s*([a-z0-9_]+)")
 _VERBATIM = ("deployment/ansible/library",)
-_BLOCK = re.compile(r"^(?P<indent> *)# <(?P<name>[a-z]+)>\n.*?^ *# </(?P=name)>\n", re.MULTILINE | re.DOTALL)
+# The image's variable is `<service>_image`; its folder, where it has one, deployment/docker/<service>.
+_OPTIONAL = ("frontend", "keycloak")
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*)# <(?P<name>[a-z]+)>\n(?P<lines>.*?)^[ \t]*# </(?P=name)>\n", re.MULTILINE | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def _rendered(answers: Answers, source: Path) -> Iterator[tuple[str, bytes]]:
     for file in sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         path = file.relative_to(source).as_posix()
         content = file.read_bytes()
+        if path.startswith(tuple(f"deployment/docker/{service}/" for service in _left_out(answers))):
+            continue
         if path.startswith(_VERBATIM):
             yield path, content
         elif _is_of(path, _EXAMPLE_ENVIRONMENT):
@@ -89,8 +96,20 @@ def _is_of(path: str, environment: str) -> bool:
 
 def _fill(content: bytes, answers: Answers, environment: str) -> bytes:
     text = _with_names(content.decode(), answers.app, environment)
-    blocks = _blocks(answers)
-    return _BLOCK.sub(lambda match: _indent(blocks[match["name"]], match["indent"]), text).encode()
+    blocks, left_out = _blocks(answers), _left_out(answers)
+
+    def filled(block: re.Match[str]) -> str:
+        if block["name"] in _OPTIONAL:
+            return "" if block["name"] in left_out else block["lines"]
+        return _indent(blocks[block["name"]], block["indent"])
+
+    return _BLOCK.sub(filled, text).encode()
+
+
+def _left_out(answers: Answers) -> list[str]:
+    """The optional services that no answer gives an image."""
+    given = {image.name for image in answers.images}
+    return [service for service in _OPTIONAL if f"{service}_image" not in given]
 
 
 def _with_names(text: str, app: str, environment: str) -> str:

@@ -1,7 +1,6 @@
 """The scaffold's playbook on a machine of the lab, with the demo's images."""
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from fairlead.lab.demo import Build, push
 from fairlead.lab.machines import Machine
 from fairlead.lab.site import Lab, Site
 from tests.fixtures.lab import lab_site, session_lab
-from tests.scaffold.ansible.module import ANSIBLE
+from tests.fixtures.scaffold import write_ansible
 from tools.setup import OLD_ANSIBLE
 
 __all__ = ["lab_site", "session_lab"]
@@ -153,7 +152,7 @@ class OnMachine:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A fresh copy of the scaffold's files."""
-    shutil.copytree(ANSIBLE, tmp_path / "deployment" / "ansible", ignore=shutil.ignore_patterns("__pycache__"))
+    write_ansible(tmp_path)
     return Checkout(tmp_path)
 
 
