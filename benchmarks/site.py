@@ -75,7 +75,7 @@ class Ground:
     def up(cls, directory: Path) -> "Ground":
         """The lab, made where it is missing."""
         lab = Lab(LAB, state_directory())
-        ground = cls(lab, lab.up(("staging",), demo=demo.sources()), directory)
+        ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources())), directory)
         ground.clear()
         return ground
 

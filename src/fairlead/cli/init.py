@@ -45,6 +45,7 @@ VersionPath = Annotated[
 LabName = Annotated[
     str | None, typer.Option("--lab", help="A lab's name: its machines, registry and the demo's images.")
 ]
+Stack = Annotated[str, typer.Option("--stack", help="With --lab, which demo: small (3 services) or shop (5).")]
 Update = Annotated[
     bool, typer.Option("--update", help="Merge newer scaffold files into a branch for review; keeps your edits.")
 ]
@@ -61,6 +62,7 @@ class _Defaults:
     addresses: Mapping[str, str] = field(default_factory=dict)
     host_keys: tuple[str, ...] = ()
     version_path: str = ""
+    secrets: tuple[str, ...] = ("postgres_password",)
 
 
 def init(  # noqa: PLR0913 - each is a flag of the command
@@ -74,6 +76,7 @@ def init(  # noqa: PLR0913 - each is a flag of the command
     secret: Secrets = None,
     version_path: VersionPath = None,
     lab: LabName = None,
+    stack: Stack = "small",
     update: Update = False,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -82,7 +85,7 @@ def init(  # noqa: PLR0913 - each is a flag of the command
     if update:
         _update(directory, output)
         return
-    known = _defaults_of(lab) if lab else _Defaults()
+    known = _defaults_of(lab, stack) if lab else _Defaults()
     asked = _ask(
         directory,
         app or known.app,
@@ -94,7 +97,7 @@ def init(  # noqa: PLR0913 - each is a flag of the command
         registry or known.registry,
         addresses=_addresses(known.addresses, address or [], asked[1]),
         host_keys=known.host_keys,
-        secrets=tuple(secret or ("postgres_password",)),
+        secrets=tuple(secret or known.secrets),
         version_path=known.version_path if version_path is None else version_path,
     )
     _write(directory, answers, output, _remote_of(lab, answers.app) if lab else "")
@@ -107,21 +110,21 @@ def _remote_of(lab: str, app: str) -> str:
     return Lab(lab, options.variables().state).site().repository(app)
 
 
-def _defaults_of(lab: str) -> _Defaults:
-    """A lab's machines and registry, and the demo's images. Raises LabMissing."""
-    from fairlead.lab.demo import APPLICATION, COMPONENTS  # noqa: PLC0415
+def _defaults_of(lab: str, stack: str) -> _Defaults:
+    """A lab's machines and registry, and a demo's images. Raises LabMissing, and LabUsage for an unknown stack."""
+    from fairlead.lab.demo import APPLICATION, image_answers, secrets_of  # noqa: PLC0415
     from fairlead.lab.site import Lab  # noqa: PLC0415
 
     site = Lab(lab, options.variables().state).site()
-    variables = {"backend": "app_image"}
     return _Defaults(
         app=APPLICATION,
         environments=tuple(site.machines),
-        images=tuple(f"{variables.get(name, f'{name}_image')}={APPLICATION}/{name}" for name in COMPONENTS),
+        images=image_answers(stack),
         registry=f"{_PLAIN}{site.registry}",
         addresses={name: machine.address for name, machine in site.machines.items()},
         host_keys=tuple(machine.known_hosts_line.strip() for machine in site.machines.values()),
         version_path="/api/version",
+        secrets=secrets_of(stack),
     )
 
 

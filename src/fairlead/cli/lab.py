@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="lab", help="A local site: registry, git, one machine per environment.", no_args_is_help=True)
 
 NameOption = Annotated[str, typer.Option("--name", help="The lab's name; several stand side by side.")]
+StackOption = Annotated[str, typer.Option("--stack", help="Which demo: small (3 services) or shop (5).")]
 
 
 @app.command()
@@ -26,16 +27,17 @@ def up(
     subnet: Annotated[str | None, typer.Option(help="A free /24. Default: the first free one.")] = None,
     memory: Annotated[str, typer.Option(help="The limit of each machine.")] = "2g",
     demo: Annotated[bool, typer.Option("--demo", help="Make the base images of `lab push` meanwhile.")] = False,
+    stack: StackOption = "small",
     install: Annotated[bool, typer.Option(help="As root: install and start Docker where none answers.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Make the lab, or what is missing of it. Safe to repeat, also after an interruption."""
-    from fairlead.lab.demo import sources  # noqa: PLC0415
+    from fairlead.lab.demo import bases, sources  # noqa: PLC0415
 
     out = output(as_json=as_json)
     wanted = tuple(word.strip() for word in environments.split(",") if word.strip())
     lab = _lab(name, out, memory=memory, may_install=install)
-    site = lab.up(wanted, subnet, sources() if demo else None)
+    site = lab.up(wanted, subnet, bases(sources(stack)) if demo else ())
     _tell_site(out, site, lab.option)
     out.document(site.as_document())
 
@@ -76,12 +78,13 @@ def status(*, name: NameOption = "lab", as_json: JsonOption = False) -> None:
 
 @app.command()
 def push(
-    component: Annotated[str, typer.Argument(help="backend, db or gateway.")],
+    component: Annotated[str, typer.Argument(help="backend, db or gateway; in the shop also frontend or keycloak.")],
     tag: Annotated[str, typer.Argument(help="The tag, for example 1.1.0.")],
     *,
     variant: Annotated[str, typer.Option(help="broken, wrong-version or crash-later.")] = "",
     revision: Annotated[str, typer.Option(help="The source commit for the image's label.")] = "",
     source: Annotated[str, typer.Option(help="The source repository for the image's label.")] = "",
+    stack: StackOption = "small",
     demo: Annotated[Path | None, typer.Option(help="A directory like demo/small.")] = None,
     name: NameOption = "lab",
     as_json: JsonOption = False,
@@ -91,7 +94,7 @@ def push(
 
     out = output(as_json=as_json)
     build = demo_images.Build(component, tag, variant, demo_images.now(), revision, source)
-    pin = demo_images.push(_lab(name, out), build, demo)
+    pin = demo_images.push(_lab(name, out), build, demo or demo_images.sources(stack))
     out.value(str(pin))
     out.document({"version": 1, "image": str(pin)})
 

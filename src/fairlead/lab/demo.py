@@ -1,4 +1,8 @@
-"""The demo's images: built from demo/small, stamped with a version, pushed to the lab's registry."""
+"""The demo's images: built from demo/small or demo/shop, stamped with a version, pushed to the lab's registry.
+
+What the two have in common stands once: the shop's database is the small application's, its gateway and its Keycloak
+are those of the deployment repository that `fairlead init` writes (deployment/docker).
+"""
 
 import hashlib
 import re
@@ -10,14 +14,24 @@ from pathlib import Path
 from fairlead.errors import LabError, LabUsage
 from fairlead.images import ImageReference, is_tag
 from fairlead.lab import registry
-from fairlead.lab.images import CADDY_BASE, Base, demo_base
+from fairlead.lab.images import CADDY_BASE, KEYCLOAK_BASE, Base, demo_base
+from fairlead.lab.secrets import APPLICATION as SECRETS
 from fairlead.lab.site import Lab
+from fairlead.scaffold.render import FILES
 
 APPLICATION = "shop"
+SMALL, SHOP = "small", "shop"
 COMPONENTS = ("backend", "db", "gateway")
+# The first versions, which `fairlead init --lab` begins its policies with.
+STACKS = {
+    SMALL: dict.fromkeys(COMPONENTS, ""),
+    SHOP: {"backend": "1.0.0", "frontend": "1.0.0", "keycloak": "26.4.0", "db": "17.0.0", "gateway": "1.0.0"},
+}
 VARIANTS = ("", "broken", "wrong-version", "crash-later")
 _PACKAGED = Path(__file__).parent / "demo"
-_IN_CHECKOUT = Path(__file__).parents[3] / "demo" / "small"
+_IN_CHECKOUT = Path(__file__).parents[3] / "demo"
+_SITES_OWN = FILES / "deployment" / "docker"
+_WITH_CADDY = ("gateway", "frontend")
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 
 
@@ -44,9 +58,13 @@ class Build:
         }
 
 
-def sources() -> Path:
-    """The demo's directory: in the installed package, else in the checkout. Raises LabError if it is in neither."""
-    for place in (_PACKAGED, _IN_CHECKOUT):
+def sources(stack: str = SMALL) -> Path:
+    """A demo's directory: in the installed package, else in the checkout.
+
+    Raises LabUsage for a stack that there is not, LabError where the demo is in neither place.
+    """
+    _stack(stack)
+    for place in (_PACKAGED / stack, _IN_CHECKOUT / stack):
         if (place / "backend" / "Dockerfile").is_file():
             return place
     raise LabError(
@@ -56,7 +74,7 @@ def sources() -> Path:
 
 def build_argv(build: Build, demo: Path, base: str, tag: str) -> list[str]:
     """Build an image. Arguments that a Dockerfile does not have are left out: `docker build` warns about them."""
-    directory = demo / build.component
+    directory = place_of(build.component, demo)
     known = set(re.findall(r"(?m)^ARG (\w+)", (directory / "Dockerfile").read_text(encoding="utf-8")))
     return ["build", "--quiet", "--tag", tag, *build_arguments(build.arguments(base), known), str(directory)]
 
@@ -69,10 +87,11 @@ def build_arguments(arguments: Mapping[str, str], known: set[str]) -> list[str]:
 def push(lab: Lab, build: Build, demo: Path | None = None) -> ImageReference:
     """Build a demo image and push it. Returns the pin, under the registry's name in the lab.
 
-    Raises LabUsage for a component, a version or a variant that the demo does not have; LabMissing without a lab.
+    demo: the demo's directory; the small application's where none is given. Raises LabUsage for a component, a
+    version or a variant that the demo does not have; LabMissing without a lab.
     """
     demo = demo or sources()
-    check(build)
+    check(build, demo)
     site = lab.site()
     base = lab.images.base(base_of(build.component, demo))
     repository = f"{APPLICATION}/{build.component}"
@@ -86,13 +105,54 @@ def push(lab: Lab, build: Build, demo: Path | None = None) -> ImageReference:
 
 def base_of(component: str, demo: Path) -> Base:
     """What a component is built from."""
-    return CADDY_BASE if component == "gateway" else demo_base(demo)
+    if component in _WITH_CADDY:
+        return CADDY_BASE
+    return KEYCLOAK_BASE if component == "keycloak" else demo_base(place_of(component, demo).parent)
 
 
-def check(build: Build) -> None:
+def bases(demo: Path) -> list[Base]:
+    """What a demo's components are built from, each once."""
+    return list(dict.fromkeys(base_of(component, demo) for component in components(demo)))
+
+
+def image_answers(stack: str) -> tuple[str, ...]:
+    """A stack's images as `fairlead init --image` takes them. Raises LabUsage for a stack that there is not."""
+    tags = {component: f":{first}" if first else "" for component, first in _stack(stack).items()}
+    return tuple(f"{variable_of(name)}={APPLICATION}/{name}{tag}" for name, tag in tags.items())
+
+
+def variable_of(component: str) -> str:
+    """The Ansible variable of a component's image."""
+    return "app_image" if component == "backend" else f"{component}_image"
+
+
+def secrets_of(stack: str) -> tuple[str, ...]:
+    """The Ansible variables that are a stack's secrets; the lab makes their values up."""
+    return SECRETS if "keycloak" in _stack(stack) else SECRETS[:1]
+
+
+def _stack(name: str) -> Mapping[str, str]:
+    if name not in STACKS:
+        raise _unknown("stack", name, tuple(STACKS))
+    return STACKS[name]
+
+
+def components(demo: Path) -> tuple[str, ...]:
+    """What a demo is made of."""
+    return tuple(STACKS.get(demo.name, STACKS[SMALL]))
+
+
+def place_of(component: str, demo: Path) -> Path:
+    """Where a component's Dockerfile is: the demo's own, the deployment repository's, the small application's."""
+    places = [place / component for place in (demo, _SITES_OWN, demo.parent / SMALL)]
+    return next((place for place in places if (place / "Dockerfile").is_file()), places[0])
+
+
+def check(build: Build, demo: Path) -> None:
     """Raise LabUsage for a component, a version or a variant that the demo does not have."""
-    if build.component not in COMPONENTS:
-        raise _unknown("component", build.component, COMPONENTS)
+    known = components(demo)
+    if build.component not in known:
+        raise _unknown("component", build.component, known)
     if build.variant not in VARIANTS:
         raise _unknown("variant", build.variant, VARIANTS[1:])
     if not is_tag(build.version):

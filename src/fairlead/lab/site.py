@@ -20,7 +20,7 @@ from fairlead.lab import addresses, engine, machines, registry, repositories, se
 from fairlead.lab.containers import names_of
 from fairlead.lab.engine import Docker, OwnEngine
 from fairlead.lab.existing import Existing, option
-from fairlead.lab.images import CADDY_BASE, REGISTRY, Images, demo_base
+from fairlead.lab.images import REGISTRY, Base, Images
 from fairlead.lab.machines import Machine, MachinePlan
 from fairlead.lab.progress import Progress, at_once
 
@@ -124,11 +124,11 @@ class Lab:
         """The images in this lab's engine."""
         return Images(self.docker, self.progress)
 
-    def up(self, environments: Sequence[str] = (), subnet: str | None = None, demo: Path | None = None) -> Site:
+    def up(self, environments: Sequence[str] = (), subnet: str | None = None, bases: Sequence[Base] = ()) -> Site:
         """Make what is missing, start what does not run, and wait until all of it answers.
 
         environments: one machine each; empty takes those that the lab has, else staging and production. subnet: None
-        keeps the lab's, else takes the first free one. demo: the demo's directory, to make its base images meanwhile.
+        keeps the lab's, else takes the first free one. bases: images to make meanwhile where the engine lacks them.
 
         Raises LabUsage, LabSubnetInUse, EngineUnreachable, MachineUnready, Busy.
         """
@@ -141,13 +141,12 @@ class Lab:
             network = self._network(subnet)
             present = self.existing.positions(network)
             positions = place(present, environments or tuple(present) or DEFAULT_ENVIRONMENTS)
-            served, image = self._foundations(network, demo)
+            served, image = self._foundations(network, bases)
             return self._site(network, served, self._machines(positions, network, served, image))
 
-    def _foundations(self, network: addresses.Network, demo: Path | None) -> tuple[str, str]:
-        """Registry and machine image at once; the demo's bases beside them. Returns the registry and the image."""
+    def _foundations(self, network: addresses.Network, bases: Sequence[Base]) -> tuple[str, str]:
+        """Registry and machine image at once; the bases beside them. Returns the registry and the image."""
         plan = self._registry_plan(network)
-        bases = [] if demo is None else [demo_base(demo), CADDY_BASE]
         served, image, *_ = at_once(
             [
                 lambda: self._registry(plan),
