@@ -157,17 +157,24 @@ def _environments(names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _gitlab(names: tuple[str, ...]) -> Iterator[str]:
-    """The jobs of each environment. The first is looked at by every pipeline, the others when a person says so."""
-    for name in names:
-        look = ".look" if name == names[0] else ".look-by-hand"
-        yield from (f"look-{name}:", f"  extends: {look}", f"  variables: {{ENVIRONMENT: {name}}}", "")
-        yield from (f"release-{name}:", "  extends: .release", f"  needs: [look-{name}]", f"  resource_group: {name}")
-        yield f"  variables: {{ENVIRONMENT: {name}}}"
-        yield f"  trigger: {{include: [{{artifact: child.yml, job: look-{name}}}], strategy: depend}}"
-        yield from ("", f"verify-{name}:", "  extends: .verify", "  rules:")
-        yield f'    - if: $CI_PIPELINE_SOURCE == "parent_pipeline" && $ENVIRONMENT == "{name}"'
-        yield f'  environment: {{name: {name}, url: "http://$VM_IP/", deployment_tier: {_tier(name)}}}'
-        yield ""
+    """The jobs of each environment. The first is looked at by every pipeline; the others are for a person to start."""
+    first, *others = names
+    yield from (f"look-{first}:", "  extends: .look", f"  variables: {{ENVIRONMENT: {first}}}", "")
+    yield from (f"release-{first}:", "  extends: .release", f"  needs: [look-{first}]")
+    yield from _gitlab_release(first, f"[{{artifact: child.yml, job: look-{first}}}]")
+    for name in others:
+        yield from (f"release-{name}:", "  extends: .release-by-hand")
+        yield from _gitlab_release(name, "deployment/cicd/gitlab-ci.yml")
+
+
+def _gitlab_release(name: str, child: str) -> Iterator[str]:
+    """The rest of an environment's trigger, and the job of its child pipeline that has the environment's page."""
+    yield from (f"  resource_group: {name}", f"  variables: {{ENVIRONMENT: {name}}}")
+    yield from (f"  trigger: {{include: {child}, strategy: depend}}", "")
+    yield from (f"verify-{name}:", "  extends: .verify", "  rules:")
+    yield f'    - if: $CI_PIPELINE_SOURCE == "parent_pipeline" && $ENVIRONMENT == "{name}"'
+    yield f'  environment: {{name: {name}, url: "http://$VM_IP/", deployment_tier: {_tier(name)}}}'
+    yield ""
 
 
 def _tier(environment: str) -> str:

@@ -62,9 +62,9 @@ def test_production_waits_for_a_person_and_gets_what_is_proven(shop: Operator, g
     shop.run()
     before = shop.head
     unasked = gitlab.pipeline()
-    assert "look-production" not in unasked.passed
+    assert "release-production" not in unasked.passed
     assert shop.head == before
-    done = gitlab.pipeline("--manual=look-production", source="web")
+    done = gitlab.pipeline("--manual=release-production", source="web")
     assert not done.failed, done.text
     assert "verify-production" in done.passed
     proof = shop.proof("production")
