@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import HostKeyChanged, MachineNotReady
+from fairlead.lab.proxmox_api.api import ProxmoxApi
+from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.lab.site import Site
-from fairlead.provision.ready import Newcomer, Patience, refuse_changed, ssh_argv, wait_for_ssh
+from fairlead.provision.ready import Newcomer, Patience, refuse_changed, ssh_argv, wait_for_ssh, wait_until_ready
 from tests.fixtures.registry import free_port
+from tests.provision.site import NODE, Script, site_of
 from tests.provision.test_host_keys import ONE, OTHER
 
 MACHINE = Newcomer("pve1", 111, "10.0.0.5", known=(ONE,))
@@ -85,3 +88,16 @@ def test_sshd_answers_with_the_machines_own_key(lab_site: Site) -> None:
     with pytest.raises(HostKeyChanged, match=f"^{machine.address} answers with another SSH host key"):
         wait_for_ssh(machine.address, 22, (OTHER,), clock.patience(3.0))
     assert clock.seconds == 0.0
+
+
+@pytest.mark.lab
+def test_a_machine_is_ready_when_cloud_init_ended_and_its_own_key_answers(lab_site: Site, proxmox: ProxmoxApi) -> None:
+    machine = lab_site.machines["staging"]
+    Script(proxmox).clone(101, "shop-staging", address=machine.address)
+    Script(proxmox).start(101)
+    proxmox.cluster.put_guest_file(101, "/etc/ssh/ssh_host_ed25519_key.pub", machine.host_key)
+    made = Newcomer(NODE, 101, machine.address, made=True, known=(ONE,))
+    assert wait_until_ready(site_of(proxmox), made, Clock().patience(3.0)) == (machine.host_key,)
+    proxmox.faults.add(Fault(Kind.AGENT_SILENT, vmid=101))
+    known = replace(made, made=False, known=(machine.host_key,))
+    assert wait_until_ready(site_of(proxmox), known, Clock().patience(3.0)) == (machine.host_key,)

@@ -288,6 +288,8 @@ def _machine(row: Mapping[str, Any]) -> VirtualMachine:
 
 
 def _silent(node: str, vm_id: int, why: str) -> AgentSilent:
+    if f"VM {vm_id} is not running" in why:
+        return AgentSilent(f"The machine {node}/{vm_id} is not running", why=why, remedy=f"qm start {vm_id}")
     return AgentSilent(
         f"The guest agent of {node}/{vm_id} does not answer",
         why=why,
