@@ -1,11 +1,15 @@
 """What people and programs read."""
 
+import contextlib
 import io
 import json
 import os
 from datetime import UTC, datetime
 
+import pytest
+
 from fairlead.cli.output import Output, printable
+from fairlead.config.variables import read_variables
 from fairlead.errors import ReleaseFailed
 
 
@@ -56,3 +60,39 @@ def test_a_reader_that_went_away_does_not_end_a_release() -> None:
             out.done("deployed")
         finally:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stderr.fileno())
+
+
+@pytest.mark.parametrize(
+    ("runner", "shown"),
+    [
+        ("GITLAB_CI", "section_start:7:deploy\r\x1b[0Kto staging\n✔ done\nsection_end:7:deploy\r\x1b[0K\n"),
+        ("GITHUB_ACTIONS", "::group::to staging\n✔ done\n::endgroup::\n"),
+        ("", "✔ done\n"),
+    ],
+)
+def test_a_ci_system_folds_a_section_also_one_that_fails(runner: str, shown: str) -> None:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    out = Output(stdout=stdout, stderr=stderr, runner=runner, now=lambda: 7.0)
+    with contextlib.suppress(ReleaseFailed), out.section("deploy", "to staging"):
+        out.done("done")
+        raise ReleaseFailed("staging failed")
+    assert stderr.getvalue() == shown
+    out.error(ReleaseFailed("staging failed"))
+    assert ("::error title=FL-RELEASE-FAILED::staging failed" in stderr.getvalue()) is (runner == "GITHUB_ACTIONS")
+
+
+@pytest.mark.parametrize(
+    ("values", "runner", "colour"),
+    [
+        ({"GITLAB_CI": "true"}, "GITLAB_CI", False),
+        ({"GITLAB_CI": "false", "FORCE_COLOR": "1"}, "", True),
+        ({"GITHUB_ACTIONS": "true", "FORCE_COLOR": "1", "NO_COLOR": "1"}, "GITHUB_ACTIONS", False),
+    ],
+)
+def test_colour_needs_a_terminal_or_a_wish_and_sections_a_ci_system(
+    values: dict[str, str], runner: str, *, colour: bool
+) -> None:
+    read = read_variables(values)
+    assert (read.runner, read.colour) == (runner, colour)
+    assert read_variables({}, terminal=True).colour
+    assert not read_variables({"NO_COLOR": "1"}, terminal=True).colour

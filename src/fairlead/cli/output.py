@@ -6,8 +6,9 @@ Four glyphs, as Flux prints them: ► doing, ✔ done, ◎ waiting, ✗ failed. 
 import contextlib
 import json
 import sys
+import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -22,7 +23,10 @@ def printable(text: str) -> str:
 
 
 class Output:
-    """Prints for people on stderr, and with `as_json` one document on stdout."""
+    """Prints for people on stderr, and with `as_json` one document on stdout.
+
+    runner: the CI system whose log this goes to, by its own variable: GITLAB_CI, GITHUB_ACTIONS, or "".
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Output:
         quiet: bool = False,
         colour: bool = False,
         runner: str = "",
+        now: Callable[[], float] = time.time,
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
     ) -> None:
@@ -38,6 +43,7 @@ class Output:
         self.quiet = quiet
         self._colour = colour
         self._runner = runner
+        self._now = now
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
 
@@ -60,6 +66,31 @@ class Output:
     def detail(self, text: str) -> None:
         """A line that belongs to the one before."""
         self._print(f"  {printable(text)}")
+
+    @contextlib.contextmanager
+    def section(self, name: str, title: str) -> Iterator[None]:
+        """What is printed in the block folds under a title in a CI system's log. name: of letters, digits, `_`, `-`."""
+        self.begin_section(name, title)
+        try:
+            yield
+        finally:
+            self.end_section(name)
+
+    def begin_section(self, name: str, title: str) -> None:
+        """Begin a section that ends where `end_section` is called."""
+        match self._runner:
+            case "GITLAB_CI":
+                self._print(f"section_start:{self._now():.0f}:{name}\r\x1b[0K{printable(title)}")
+            case "GITHUB_ACTIONS":
+                self._print(f"::group::{_escaped(title)}")
+
+    def end_section(self, name: str) -> None:
+        """End the section."""
+        match self._runner:
+            case "GITLAB_CI":
+                self._print(f"section_end:{self._now():.0f}:{name}\r\x1b[0K")
+            case "GITHUB_ACTIONS":
+                self._print("::endgroup::")
 
     def table(self, rows: list[tuple[str, ...]]) -> None:
         """Rows with aligned columns; the first row is the heading."""
@@ -87,7 +118,7 @@ class Output:
             self._print(f"  → {printable(error.remedy)}", always=True)
         self._print(f"  {error.code}: docs/reference/errors.md#{error.code.lower()}", always=True)
         if self._runner == "GITHUB_ACTIONS":
-            self._print(f"::error title={error.code}::{_annotation(error)}", always=True)
+            self._print(f"::error title={error.code}::{_escaped(str(error))}", always=True)
         self.document(error_document(error))
 
     def _line(self, glyph: str, text: str, *, always: bool = False) -> None:
@@ -110,6 +141,6 @@ def _written(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _annotation(error: FairleadError) -> str:
-    """GitHub's escapes for a workflow command (docs.github.com, "Workflow commands")."""
-    return printable(str(error)).replace("%", "%25").replace("\n", "%0A")
+def _escaped(text: str) -> str:
+    """As the value of one of GitHub's workflow commands (docs.github.com, "Workflow commands")."""
+    return printable(text).replace("%", "%25").replace("\n", "%0A")

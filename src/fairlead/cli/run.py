@@ -92,12 +92,15 @@ def _tell(out: Output, environment: str, entry: "Entry") -> None:
         case "started" if not entry.stage:
             out.doing(f"{clock} {environment}: {entry.text} (run {entry.run})")
         case "started":
+            out.begin_section(stage, f"{environment}: {stage}")
             out.doing(f"{clock} {stage}")
         case "resumed":
             out.doing(f"{clock} {environment}: resumed: {entry.text} (run {entry.run})")
         case "done":
+            out.end_section(stage)
             out.done(f"{clock} {stage} {entry.seconds:.1f} s: {entry.text}")
         case "failed":
+            out.end_section(stage)
             out.failed(f"{clock} {stage} {entry.seconds:.1f} s: {entry.text}")
         case "ended" if entry.text not in _TOLD:
             out.detail(f"run {entry.run}: {entry.text}")

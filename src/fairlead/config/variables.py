@@ -18,6 +18,8 @@ _OPENTOFU_NAMES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
 
+_RUNNERS = ("GITHUB_ACTIONS", "GITLAB_CI")  # set to true by the CI systems whose logs have a form of their own
+
 
 @dataclass(frozen=True)
 class Variables:
@@ -69,7 +71,7 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         colour=not values.get("NO_COLOR") and (terminal or bool(values.get("FORCE_COLOR"))),
         database_url=_secret(values.get("FAIRLEAD_DATABASE_URL")),
         crash_at=values.get("FAIRLEAD_CRASH_AT", ""),
-        runner=next((name for name in ("GITHUB_ACTIONS", "GITLAB_CI") if values.get(name)), ""),
+        runner=next((name for name in _RUNNERS if values.get(name, "false") not in ("", "false")), ""),
         docker_config_file=Path(values.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
         cache=cache_directory(values),
         opentofu={name: values[name] for name in _OPENTOFU_NAMES if values.get(name)},
