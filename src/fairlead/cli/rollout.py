@@ -35,6 +35,11 @@ def provision(
     commit: CommitOption = None,
     vm_ip: AddressOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would change, and change nothing.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Plan, also where nothing seems to have changed.")] = False,
+    allow_replace: Annotated[
+        str, typer.Option("--allow-replace", metavar="PLAN-ID", help="Let that one plan destroy what it names.")
+    ] = "",
+    run: RunOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,19 +47,24 @@ def provision(
     from fairlead.pipeline import rollout  # noqa: PLC0415 - `--help` does not pay for it
 
     out = output(as_json=as_json, quiet=quiet)
-    machine = rollout.provision(open_scope(repo, environment, commit), vm_ip=vm_ip, plan_only=plan)
+    wish = rollout.Wish(vm_ip, _run_name(run, environment), plan, refresh, allow_replace)
+    machine = rollout.provision(open_scope(repo, environment, commit), wish)
     out.done(f"{environment}: {_machine_sentence(machine, plan=plan)}")
     for change in machine.changes:
         out.detail(change)
+    if machine.changed and not plan:
+        out.detail("undo: revert the commit and provision again; what was on a destroyed machine's disk is lost")
     out.value(machine.vm_ip)
     facts = {"vm_ip": machine.vm_ip, "changed": machine.changed, "changes": list(machine.changes)}
+    facts |= {"skipped": machine.skipped or None}
     out.document({"version": 1, "environment": environment, "plan": plan, **facts})
 
 
 def _machine_sentence(machine: "Machine", *, plan: bool) -> str:
     if machine.changed:
-        return f"the machine {machine.vm_ip} would be changed" if plan else f"the machine {machine.vm_ip} is ready"
-    return f"the machine {machine.vm_ip} is as it should be"
+        where = f"the machine {machine.vm_ip}" if machine.vm_ip else "there is no machine yet: it"
+        return f"{where} would be changed" if plan else f"{where} is ready"
+    return f"the machine {machine.vm_ip} is as it should be{f': {machine.skipped}' if machine.skipped else ''}"
 
 
 def deploy(
@@ -70,15 +80,18 @@ def deploy(
     as_json: JsonOption = False,
 ) -> None:
     """Deploy a commit's release to the environment's machine. `fairlead verify` proves it."""
-    from fairlead.pipeline import rollout  # noqa: PLC0415
+    from fairlead.pipeline import release, rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
-    machine = rollout.provision(scope, vm_ip=vm_ip)
-    out.doing(f"{environment}: deploying {scope.commit[:9]} to {machine.vm_ip}")
+    machine = rollout.machine_of(scope, vm_ip)
     name = _run_name(run, environment)
-    result = rollout.deploy(scope, machine, name, dry_run=dry_run, on_event=lambda event: _tell_event(out, event))
+    with out.section("deploy", f"deploy to {environment}"):
+        out.doing(f"{environment}: deploying {scope.commit[:9]} to {machine.vm_ip}")
+        result = rollout.deploy(scope, machine, name, dry_run=dry_run, on_event=lambda event: _tell_event(out, event))
     if fault := rollout.deploy_fault(scope, result):
+        if result.code == "stale":
+            release.require_newest(scope)
         raise fault
     _tell_deploy(out, scope, result, dry_run=dry_run)
     facts = {"environment": environment, "commit": scope.commit, "vm_ip": machine.vm_ip, "dry_run": dry_run}
@@ -100,22 +113,25 @@ def verify(  # noqa: PLR0913 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Run the checks against the environment's machine; when all pass, write and push the proof."""
-    from fairlead.pipeline import rollout  # noqa: PLC0415
+    from fairlead.pipeline import release, rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
-    machine = rollout.provision(scope, vm_ip=vm_ip)
-    out.doing(f"{environment}: verifying {scope.commit[:9]} on {machine.vm_ip}")
-    verification = rollout.verify(
-        scope,
-        machine,
-        new=not rollout.proven_before(scope),
-        retries=retries,
-        delay=delay,
-        on_attempt=lambda name, attempt, outcome: _tell_attempt(out, name, attempt, outcome),
-    )
+    machine = rollout.machine_of(scope, vm_ip)
+    with out.section("verify", f"verify {environment}"):
+        out.doing(f"{environment}: verifying {scope.commit[:9]} on {machine.vm_ip}")
+        verification = rollout.verify(
+            scope,
+            machine,
+            new=not rollout.proven_before(scope),
+            retries=retries,
+            delay=delay,
+            on_attempt=lambda name, attempt, outcome: _tell_attempt(out, name, attempt, outcome),
+        )
     if junit:
         _write_junit(junit, verification, environment)
+    if not verification.passed:
+        release.require_newest(scope)
     proof = rollout.prove(scope, _run_name(run, environment), verification)
     _tell_proven(out, scope, verification)
     facts = {"environment": environment, "commit": scope.commit, "vm_ip": machine.vm_ip}

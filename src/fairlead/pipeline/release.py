@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from fairlead.deployment_repo import bump as commits
 from fairlead.deployment_repo.bump import PACE, Bump, Pace
-from fairlead.deployment_repo.message import ImageChange
+from fairlead.deployment_repo.message import ImageChange, ReleaseMessage
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.deployment_repo.quarantine import is_quarantined
-from fairlead.errors import ReleaseFailed, Waiting
-from fairlead.pipeline.detect import promoted_changes, quarantined
+from fairlead.errors import ReleaseFailed, Superseded, Waiting
+from fairlead.pipeline.detect import changed_since, promoted_changes, quarantined
 from fairlead.pipeline.gates import gates, require
 from fairlead.pipeline.scope import Scope
 
@@ -67,6 +67,33 @@ def roll_back(
             remedy=f"fairlead run -e {scope.environment}, or push a mended image",
         )
     return made
+
+
+def require_newest(scope: Scope) -> None:
+    """Fetch, and look whether a newer release of the environment is on the branch.
+
+    Raises Superseded, which says whose it is; what is wrong with an older one by then is no verdict about it.
+    """
+    repository = scope.repository
+    repository.fetch()
+    head = scope.at(repository.head())
+    if head.commit != scope.commit and (paths := changed_since(head, scope.commit)):
+        raise Superseded(
+            f"{scope.environment}: {scope.commit[:9]} is not the newest release any more",
+            why=f"{paths[0]} was changed{_by(scope)}; {head.commit[:9]}, the branch's head, contains it",
+            remedy=f"fairlead run -e {scope.environment}",
+        )
+
+
+def _by(scope: Scope) -> str:
+    """Who made the newest release of the environment after the scope's commit, where a trailer tells."""
+    for commit in scope.repository.recent():
+        if commit.id == scope.commit:
+            break
+        message = ReleaseMessage.parse(commit.message)
+        if message and message.environment == scope.environment:
+            return f" by the run {message.run} ({commit.id[:9]})"
+    return ""
 
 
 def last_proven(scope: Scope, before: str) -> Proof:

@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypedDict
 
 from fairlead.deploy.base import Deployer, Event, OnEvent, ignore
 from fairlead.deployment_repo.message import ImageChange
-from fairlead.errors import ReleaseFailed, Superseded
+from fairlead.errors import ReleaseFailed
 from fairlead.images import ImageReference
 from fairlead.pipeline import release
-from fairlead.pipeline.detect import Answer, Detection, changed_since, detect
+from fairlead.pipeline.detect import Answer, Detection, detect
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
 from fairlead.verify import base as checks
@@ -43,7 +43,7 @@ class Stages(Protocol):
     def bump(self, request: Request) -> Said:
         """`commit`: the release's commit, made by this run now or earlier, or the head that was looked at."""
 
-    def provision(self, commit: str) -> Said:
+    def provision(self, commit: str, run: str) -> Said:
         """`vm_ip`: the machine's address. Raises Superseded."""
 
     def deploy(self, commit: str, vm_ip: str, run: str) -> Said:
@@ -83,13 +83,14 @@ class RepositoryStages:
         titles = ", ".join(change.title for change in made.changes) or "every pin is already there"
         return {"commit": made.commit, "text": f"{titles}: {made.commit[:9]}"}
 
-    def provision(self, commit: str) -> Said:
+    def provision(self, commit: str, run: str) -> Said:
         """See Stages."""
         from fairlead.pipeline import rollout  # noqa: PLC0415 - a look that finds nothing does not pay for it
 
         scope = self._newest(commit)
-        machine = self.machine or rollout.provision(scope)
-        return {"vm_ip": machine.vm_ip, "text": f"{machine.vm_ip} {'is ready' if machine.changed else 'is there'}"}
+        machine = self.machine or rollout.provision(scope, rollout.Wish(run=run))
+        how = "is ready" if machine.changed else f"is there ({machine.skipped})" if machine.skipped else "is there"
+        return {"vm_ip": machine.vm_ip, "text": f"{machine.vm_ip} {how}"}
 
     def deploy(self, commit: str, vm_ip: str, run: str) -> Said:
         """See Stages."""
@@ -120,6 +121,7 @@ class RepositoryStages:
             on_attempt=self._tell_attempt,
         )
         if fault := rollout.verification_fault(scope, verification):
+            self._newest(commit)
             raise fault
         names = [result.name for result in verification.results]
         times = {"began": verification.began.isoformat(), "ended": verification.ended.isoformat()}
@@ -153,16 +155,9 @@ class RepositoryStages:
 
     def _newest(self, commit: str) -> Scope:
         """The release's scope, if nothing newer concerns the environment. Raises Superseded."""
-        repository = self.scope.repository
-        repository.fetch()
-        head = self.scope.at(repository.head())
-        if head.commit != commit and (paths := changed_since(head, commit)):
-            raise Superseded(
-                f"{head.environment}: {commit[:9]} is not the newest release any more",
-                why=f"{paths[0]} changed by {head.commit[:9]}, the branch's head, which contains it",
-                remedy=f"fairlead run -e {head.environment}",
-            )
-        return self.scope.at(commit)
+        scope = self.scope.at(commit)
+        release.require_newest(scope)
+        return scope
 
 
 def look(scope: Scope) -> Detection:
