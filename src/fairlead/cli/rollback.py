@@ -125,7 +125,7 @@ def _redeploy(
 
     scope.repository.fetch()
     back = scope.at(made.commit)
-    machine = rollout.provision(back, vm_ip=vm_ip)
+    machine = rollout.machine_of(back, vm_ip)
     if fault := rollout.deploy_fault(back, rollout.deploy(back, machine, run)):
         raise fault
     out.done(f"{back.environment}: deployed to {machine.vm_ip}")

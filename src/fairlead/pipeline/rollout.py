@@ -10,11 +10,12 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead.config.models import RunningDigestsCheck, SemaphoreDeploy, StaticProvision
+from fairlead.config import layout
+from fairlead.config.models import OpentofuProvision, RunningDigestsCheck, SemaphoreDeploy, StaticProvision
 from fairlead.config.secrets import Secret, SecretClass
 from fairlead.deploy.base import (
     Deployer,
@@ -47,22 +48,98 @@ SSH_KEY = "ssh_key"
 SEMAPHORE_TOKEN = "semaphore_token"  # noqa: S105 - its name
 
 
-def provision(scope: Scope, *, vm_ip: str | None = None, plan_only: bool = False) -> Machine:
-    """The environment's machine. vm_ip: where it is, said by the caller; nothing is looked up or made then.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a machine is asked for.
 
-    Raises ConfigurationError, SiteFault.
+    vm_ip: where it is, said by the caller; nothing is looked up or made then. run: whose lease it is. plan_only: change
+    nothing. refresh: plan, also where nothing seems to have changed. allow_replace: the one plan that may destroy.
+    """
+
+    vm_ip: str | None = None
+    run: str = ""
+    plan_only: bool = False
+    refresh: bool = False
+    allow_replace: str = ""
+
+
+def provision(scope: Scope, wish: Wish = Wish()) -> Machine:
+    """The environment's machine; its host key and the provider's checksums, where they are new, are committed.
+
+    Raises ConfigurationError, SiteFault, ProvisionError, ProxmoxError, Busy, PushContended.
+    """
+    provisioner = provisioner_of(scope, wish.vm_ip)
+    with _exported(scope) as checkout:
+        request = replace(
+            _provision_request(scope, checkout),
+            run=wish.run or f"{scope.environment} by hand",
+            plan_only=wish.plan_only,
+            refresh=wish.refresh,
+            allow_replace=wish.allow_replace,
+        )
+        machine = provisioner.provision(request)
+    if machine.host_keys or machine.files:
+        _commit_machine(scope, machine)
+    return machine
+
+
+def machine_of(scope: Scope, vm_ip: str | None = None) -> Machine:
+    """The environment's machine as it was provisioned last; nothing is made or changed, and no plan is made.
+
+    Raises ConfigurationError, StateUnreachable, SiteFault where there is none yet.
     """
     provisioner = provisioner_of(scope, vm_ip)
-    with _exported(scope) as checkout:
-        return provisioner.provision(
-            ProvisionRequest(
-                environment=scope.environment,
-                app=scope.configuration.app,
-                commit=scope.commit,
-                checkout=checkout,
-                plan_only=plan_only,
-            )
+    if vm_ip or not isinstance(scope.configuration.provision, OpentofuProvision):
+        return provisioner.provision(_provision_request(scope, Path()))
+    from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
+
+    assert isinstance(provisioner, OpentofuProvisioner)
+    address = provisioner.address(_provision_request(scope, Path()))
+    if not address:
+        raise SiteFault(
+            f"{scope.environment} has no machine yet",
+            why="OpenTofu has never applied its code there",
+            remedy=f"fairlead provision -e {scope.environment}",
         )
+    return Machine(address)
+
+
+def _provision_request(scope: Scope, checkout: Path) -> ProvisionRequest:
+    made = isinstance(scope.configuration.provision, OpentofuProvision)
+    repository = scope.repository
+    known = repository.read(repository.head(), layout.KNOWN_HOSTS) if made else None
+    return ProvisionRequest(
+        environment=scope.environment,
+        app=scope.configuration.app,
+        commit=scope.commit,
+        checkout=checkout,
+        secrets=scope.variables.secrets.infrastructure() if made else {},
+        fence=repository.fence(scope.commit) if made else 0,
+        known_hosts=(known or b"").decode(errors="replace"),
+        port=scope.configuration.deploy.port,
+    )
+
+
+def _commit_machine(scope: Scope, machine: Machine) -> None:
+    """Write what git should know of a machine that was made: its host key, and the provider's checksums."""
+    from fairlead.deployment_repo.amend import amend  # noqa: PLC0415
+    from fairlead.provision.host_keys import with_host_keys  # noqa: PLC0415
+
+    port = scope.configuration.deploy.port
+
+    def build(present: Mapping[str, bytes | None]) -> dict[str, bytes]:
+        files = {path: content for path, content in machine.files.items() if present[path] is None}
+        if machine.host_keys:
+            text = (present[layout.KNOWN_HOSTS] or b"").decode(errors="replace")
+            files[layout.KNOWN_HOSTS] = with_host_keys(text, machine.vm_ip, machine.host_keys, port).encode()
+        return files
+
+    what = "the host key" if machine.host_keys else "the provider"
+    message = (
+        f"build({scope.environment}): {what} of {machine.vm_ip}\n\n"
+        "Read by the guest agent through the Proxmox API; ssh accepts no other key there.\n"
+    )
+    amend(scope.repository, [layout.KNOWN_HOSTS, *machine.files], build, message)
 
 
 def deploy(
@@ -150,10 +227,15 @@ def provisioner_of(scope: Scope, vm_ip: str | None = None) -> Provisioner:
         return StaticProvisioner(StaticProvision(by="static"), vm_ip)
     if isinstance(settings, StaticProvision):
         return StaticProvisioner(settings)
-    raise InvalidSetting(
-        f"fairlead.yaml: provision.with: {settings.by} is not served yet",
-        why="This version of Fairlead provisions static machines only",
-        remedy="Pass the address: --vm-ip 10.0.0.5, or write provision: {with: static, addresses: …}",
+    from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
+
+    variables = scope.variables
+    return OpentofuProvisioner(
+        variables.state / "provision" / scope.configuration.app / scope.environment,
+        variables.opentofu,
+        variables.cache,
+        settings.refresh_after.total_seconds(),
+        variables.secrets.mask(),
     )
 
 
@@ -237,7 +319,18 @@ def verification_fault(scope: Scope, verification: Verification) -> FairleadErro
 def _exported(scope: Scope) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
         scope.repository.export(scope.commit, Path(directory))
+        _take_known_hosts(scope, Path(directory))
         yield Path(directory)
+
+
+def _take_known_hosts(scope: Scope, checkout: Path) -> None:
+    """Host keys are the site's, not the release's: the branch's newest, also for a commit that is older than a key."""
+    head = scope.repository.head()
+    newest = scope.repository.read(head, layout.KNOWN_HOSTS) if head != scope.commit else None
+    if newest is not None:
+        place = checkout / layout.KNOWN_HOSTS
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(newest)
 
 
 def _target(scope: Scope, machine: Machine, checkout: Path, on_event: OnEvent = ignore) -> Target:

@@ -40,7 +40,7 @@ class Steps:
 
     def provision(self, run: str, commit: str) -> Said:
         """The machine."""
-        return self._take(run, "provision", self.stages.provision, commit)
+        return self._take(run, "provision", self.stages.provision, commit, run)
 
     def deploy(self, run: str, prefix: str, commit: str, vm_ip: str) -> Said:
         """The release on the machine. prefix: "" or "rollback-"."""

@@ -15,7 +15,6 @@ from fairlead.pipeline import rollout
 from fairlead.pipeline.doctor.fact import Fact, fails
 from fairlead.pipeline.doctor.here import judged
 from fairlead.pipeline.scope import Scope
-from fairlead.provision.base import ProvisionRequest
 
 ENGINE, COMPOSE, PYTHON = (20, 10), (2, 20), (3, 9)  # what the module fairlead_compose needs
 DISK, PLENTY = 512, 2048  # MiB free: the module's reserve; below the second a pull may not fit
@@ -48,12 +47,12 @@ class Reading:
     ended: float
 
 
-def machine(scope: Scope, checkout: Path) -> Iterator[Fact]:
-    """Every fact of one environment's machine, as far as it can be reached."""
+def machine(scope: Scope, checkout: Path, known: str = "") -> Iterator[Fact]:
+    """Every fact of one environment's machine, as far as it can be reached. known: its address, where it is known."""
     step = "address"
     try:
         rollout.deployer_of(scope)  # for its error: only the built-in deployer needs ssh from here
-        vm_ip = _address(scope, checkout)
+        vm_ip = known or rollout.machine_of(scope).vm_ip
         yield _named(scope, Fact(step, True, vm_ip))
         step = "inventory"
         target = _target(scope, checkout, vm_ip)
@@ -64,17 +63,6 @@ def machine(scope: Scope, checkout: Path) -> Iterator[Fact]:
             yield _named(scope, fact)
     except FairleadError as error:
         yield _named(scope, fails(step, error))
-
-
-def _address(scope: Scope, checkout: Path) -> str:
-    request = ProvisionRequest(
-        environment=scope.environment,
-        app=scope.configuration.app,
-        commit=scope.commit,
-        checkout=checkout,
-        plan_only=True,
-    )
-    return rollout.provisioner_of(scope).provision(request).vm_ip
 
 
 def _target(scope: Scope, checkout: Path, vm_ip: str) -> Target:
