@@ -67,7 +67,7 @@ CADDY_BASE = Base(
     (
         "--variant=extract",
         "--include=busybox-static,base-files",
-        '--customize-hook=ln -s busybox "$1/usr/bin/wget"',
+        '--extract-hook=ln -s busybox "$1/usr/bin/wget"',
         *_NO_DOCUMENTATION,
     ),
     ("ENV PATH=/usr/bin",),
