@@ -10,6 +10,7 @@ from fairlead.cli.options import JsonOption, output, variables
 from fairlead.cli.output import Output
 
 if TYPE_CHECKING:
+    from fairlead.lab.infrastructure import Infrastructure
     from fairlead.lab.site import Lab, Site
     from fairlead.lab.status import PartStatus
 
@@ -28,6 +29,9 @@ def up(
     memory: Annotated[str, typer.Option(help="The limit of each machine.")] = "2g",
     demo: Annotated[bool, typer.Option("--demo", help="Make the base images of `lab push` meanwhile.")] = False,
     stack: StackOption = "small",
+    proxmox: Annotated[
+        bool, typer.Option("--proxmox", help="A Proxmox API and a PostgreSQL too: OpenTofu makes the machines.")
+    ] = False,
     install: Annotated[bool, typer.Option(help="As root: install and start Docker where none answers.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +41,7 @@ def up(
     out = output(as_json=as_json)
     wanted = tuple(word.strip() for word in environments.split(",") if word.strip())
     lab = _lab(name, out, memory=memory, may_install=install)
-    site = lab.up(wanted, subnet, bases(sources(stack)) if demo else ())
+    site = lab.up(wanted, subnet, bases(sources(stack)) if demo else (), proxmox=proxmox)
     _tell_site(out, site, lab.option)
     out.document(site.as_document())
 
@@ -69,7 +73,7 @@ def status(*, name: NameOption = "lab", as_json: JsonOption = False) -> None:
 
     out = output(as_json=as_json)
     found = status_of(_lab(name, out))
-    parts = [*([found.registry] if found.registry else []), *found.machines]
+    parts = [*([found.registry] if found.registry else []), *found.infrastructure, *found.machines]
     out.table([("part", "address", "state", "healthy", "memory"), *(_row(part) for part in parts)])
     for repository, url in found.repositories.items():
         out.detail(f"git {repository}: {url}")
@@ -109,13 +113,25 @@ def _lab(name: str, out: Output, *, memory: str = "2g", may_install: bool = True
 
 def _tell_site(out: Output, site: "Site", option: str) -> None:
     rows = [(machine.environment, machine.address, str(machine.ssh_key)) for machine in site.machines.values()]
-    out.table([("machine", "address", "ssh key of the user deploy"), *rows])
+    if rows:
+        out.table([("machine", "address", "ssh key of the user deploy"), *rows])
     out.detail(f"registry {site.registry} (plain HTTP), git repositories in {site.directory / 'git'}")
     for machine in list(site.machines.values())[:1]:
         out.detail(f"log in:         {' '.join(machine.ssh_argv(site.known_hosts))}")
     out.detail(f"keys, secrets:  export FAIRLEAD_SECRETS_DIR={shlex.quote(str(site.secrets))}")
+    if site.infrastructure:
+        _tell_infrastructure(out, site.infrastructure)
     out.detail(f"push an image:  fairlead lab push backend 1.0.0{option}")
     out.detail(f"remove it all:  fairlead lab down{option}")
+
+
+def _tell_infrastructure(out: Output, infrastructure: "Infrastructure") -> None:
+    """The lab's own secrets are shown: they open nothing but the lab, and by hand one needs them."""
+    out.detail("for OpenTofu:")
+    for name, value in infrastructure.environment.items():
+        out.detail(f"  export {name}={shlex.quote(value)}")
+    for environment, machine in infrastructure.machines.items():
+        out.detail(f"  {environment}: VM {machine.vm_id}, {machine.address}, SSH key {machine.ssh_key}")
 
 
 def _row(part: "PartStatus") -> tuple[str, ...]:

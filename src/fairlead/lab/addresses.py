@@ -1,7 +1,8 @@
 """Who has which address in a lab. Pure, but for the kernel's routing table.
 
-In a subnet of 256 addresses: .1 the gateway (the engine's host), .2 the registry, .3 to .9 kept for simulators,
-.11 and up the machines, in the order in which their environments were named.
+In a subnet of 256 addresses: .1 the gateway (the engine's host), .2 the registry, .3 PostgreSQL, .4 to .9 kept for
+simulators, .11 and up the machines, in the order in which their environments were named, .211 and up those that
+OpenTofu is to make.
 """
 
 import ipaddress
@@ -15,6 +16,8 @@ Network = ipaddress.IPv4Network
 
 FIRST_MACHINE = 11
 LARGEST_SITE = 200
+FIRST_VIRTUAL = 211
+MOST_VIRTUAL = 40
 # The Docker engine inside a machine gives these to its own containers: a lab there would be hidden from them.
 MACHINE_BRIDGE = "172.31.0.1/24"
 MACHINE_POOL = "172.30.0.0/16"
@@ -75,6 +78,18 @@ def gateway(subnet: Network) -> str:
 def registry(subnet: Network) -> str:
     """The registry's container."""
     return str(subnet[2])
+
+
+def postgresql(subnet: Network) -> str:
+    """PostgreSQL's container."""
+    return str(subnet[3])
+
+
+def virtual(subnet: Network, position: int) -> str:
+    """The machine that OpenTofu makes for the environment at this position (0 is the first)."""
+    if position >= MOST_VIRTUAL:
+        raise LabUsage(f"A lab has at most {MOST_VIRTUAL} environments whose machines OpenTofu makes")
+    return str(subnet[FIRST_VIRTUAL + position])
 
 
 def machine(subnet: Network, position: int) -> str:

@@ -5,6 +5,7 @@ container's own file system), so images and containers survive a restart. A rest
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -82,20 +83,28 @@ class MachinePlan:
 
     def create_argv(self) -> list[str]:
         """Create the container."""
-        return ["create", "--name", self.container, "--hostname", self.environment,
-                *labels(self.lab, self.directory, self.environment), "--restart", "unless-stopped", *_RIGHTS,
-                "--tmpfs", "/run", "--tmpfs", "/run/lock", "--memory", self.memory,
-                "--network", names_of(self.lab), "--ip", self.address,
-                "--volume", f"{self.container}:/var/lib/docker", self.image]  # fmt: skip
+        own = (*labels(self.lab, self.directory, self.environment), "--memory", self.memory)
+        network = names_of(self.lab)
+        return creation(self.container, network, self.address, self.image, host_name=self.environment, own=own)
 
     def seed(self, public_key: str) -> bytes:
         """What is copied in before the first start: the NoCloud seed and the engine's configuration, as a tar file."""
-        files = {
-            f"{_SEED}/user-data": user_data(public_key),
-            f"{_SEED}/meta-data": meta_data(self.lab, self.environment),
-            "etc/docker/daemon.json": daemon_json(self.registry),
-        }
-        return archive_of({path: text.encode() for path, text in files.items()}, mode=0o644)
+        return seed(user_data(public_key), meta_data(self.lab, self.environment), self.registry)
+
+
+def creation(
+    container: str, network: str, address: str, image: str, *, host_name: str, own: Sequence[str]
+) -> list[str]:
+    """Create a machine's container. own: its labels and limits."""
+    return ["create", "--name", container, "--hostname", host_name, *own, "--restart", "unless-stopped", *_RIGHTS,
+            "--tmpfs", "/run", "--tmpfs", "/run/lock", "--network", network, "--ip", address,
+            "--volume", f"{container}:/var/lib/docker", image]  # fmt: skip
+
+
+def seed(user: str, meta: str, registry: str) -> bytes:
+    """What a machine reads at its start, as a tar file: user data and meta-data, the engine's configuration."""
+    files = {f"{_SEED}/user-data": user, f"{_SEED}/meta-data": meta, "etc/docker/daemon.json": daemon_json(registry)}
+    return archive_of({path: text.encode() for path, text in files.items()}, mode=0o644)
 
 
 def user_data(public_key: str) -> str:

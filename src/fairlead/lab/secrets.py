@@ -1,7 +1,7 @@
 """The lab's secrets, laid out as FAIRLEAD_SECRETS_DIR wants them: an SSH key per machine, passwords made up once."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fairlead.lab.machines import Machine
@@ -9,14 +9,34 @@ from fairlead.lab.machines import Machine
 APPLICATION = ("postgres_password", "keycloak_admin_password")  # what the demos need
 
 
+def place_in(directory: Path) -> Path:
+    """For FAIRLEAD_SECRETS_DIR."""
+    return directory / "secrets"
+
+
+def ensure_infrastructure(directory: Path, values: Mapping[str, str], keys: Mapping[str, Path]) -> None:
+    """What OpenTofu needs, by file name, and the SSH keys of the machines that it makes, by environment."""
+    infrastructure, control = place_in(directory) / "infrastructure", place_in(directory) / "control"
+    for folder in (infrastructure, control):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, value in values.items():
+        _write(infrastructure / name, value)
+    for environment, key in keys.items():
+        _write(_key_in(control, environment), key.read_text("ascii"))
+
+
+def _key_in(control: Path, environment: str) -> Path:
+    return control / f"ssh_key_{environment.replace('-', '_')}"
+
+
 def ensure(directory: Path, machines: Iterable[Machine]) -> Path:
     """`<directory>/secrets`, with what the demo needs to be deployed; nobody else may read it."""
-    place = directory / "secrets"
+    place = place_in(directory)
     control, application = place / "control", place / "application"
     for folder in (place, control, application):
         folder.mkdir(exist_ok=True, mode=0o700)
     for machine in machines:
-        _write(control / f"ssh_key_{machine.environment.replace('-', '_')}", machine.ssh_key.read_text("ascii"))
+        _write(_key_in(control, machine.environment), machine.ssh_key.read_text("ascii"))
     for name in APPLICATION:
         if not (application / name).exists():
             _write(application / name, secrets.token_urlsafe(18))

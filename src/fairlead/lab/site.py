@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
-from fairlead.lab import addresses, engine, machines, registry, repositories, secrets
+from fairlead.lab import addresses, engine, infrastructure, machines, registry, repositories, secrets
 from fairlead.lab.containers import names_of
 from fairlead.lab.engine import Docker, OwnEngine
 from fairlead.lab.existing import Existing, option
 from fairlead.lab.images import REGISTRY, Base, Images
+from fairlead.lab.infrastructure import Infrastructure, InfrastructurePlan
 from fairlead.lab.machines import Machine, MachinePlan
 from fairlead.lab.progress import Progress, at_once
 
@@ -42,6 +43,7 @@ class Site:
     subnet: str
     registry: str
     machines: Mapping[str, Machine]
+    infrastructure: Infrastructure | None = None
 
     @property
     def known_hosts(self) -> Path:
@@ -74,6 +76,7 @@ class Site:
             "secrets": str(self.secrets),
             "machines": {name: machine.as_document() for name, machine in self.machines.items()},
             "repositories": repositories.all_of(self.directory),
+            "infrastructure": self.infrastructure.as_document() if self.infrastructure else None,
         }
 
 
@@ -124,11 +127,19 @@ class Lab:
         """The images in this lab's engine."""
         return Images(self.docker, self.progress)
 
-    def up(self, environments: Sequence[str] = (), subnet: str | None = None, bases: Sequence[Base] = ()) -> Site:
+    def up(
+        self,
+        environments: Sequence[str] = (),
+        subnet: str | None = None,
+        bases: Sequence[Base] = (),
+        *,
+        proxmox: bool = False,
+    ) -> Site:
         """Make what is missing, start what does not run, and wait until all of it answers.
 
         environments: one machine each; empty takes those that the lab has, else staging and production. subnet: None
         keeps the lab's, else takes the first free one. bases: images to make meanwhile where the engine lacks them.
+        proxmox: a Proxmox API and a PostgreSQL too; the environments' machines are then OpenTofu's to make.
 
         Raises LabUsage, LabSubnetInUse, EngineUnreachable, MachineUnready, Busy.
         """
@@ -140,9 +151,15 @@ class Lab:
             engine.ensure(self.docker, self.own_engine, self.progress, self.may_install)
             network = self._network(subnet)
             present = self.existing.positions(network)
-            positions = place(present, environments or tuple(present) or DEFAULT_ENVIRONMENTS)
+            wanted = environments or tuple(present) or DEFAULT_ENVIRONMENTS
+            positions = place(present, () if proxmox else wanted)
             served, image = self._foundations(network, bases)
-            return self._site(network, served, self._machines(positions, network, served, image))
+            found = self._machines(positions, network, served, image)
+            if proxmox or infrastructure.exists(self.directory):
+                plan = InfrastructurePlan(self.name, self.directory, network, served, image)
+                virtual = [name for name in wanted if name not in positions] if proxmox else []
+                infrastructure.up(self.docker, self.images, plan, virtual)
+            return self._site(network, served, found)
 
     def _foundations(self, network: addresses.Network, bases: Sequence[Base]) -> tuple[str, str]:
         """Registry and machine image at once; the bases beside them. Returns the registry and the image."""
@@ -182,7 +199,8 @@ class Lab:
             return machines.up(self.docker, plan)
 
     def _site(self, network: addresses.Network, served: str, found: Mapping[str, Machine]) -> Site:
-        site = Site(self.name, self.directory, str(network), served, found)
+        plan = InfrastructurePlan(self.name, self.directory, network)
+        site = Site(self.name, self.directory, str(network), served, found, infrastructure.read(plan))
         lines = "".join(machine.known_hosts_line for machine in found.values())
         fresh = site.known_hosts.with_suffix(".new")
         fresh.write_text(lines, encoding="ascii")
@@ -254,6 +272,7 @@ class Lab:
         Fairlead started it. Raises Busy while another lab needs that engine.
         """
         with self.alone():
+            infrastructure.end(self.directory)
             objects = self._remove_objects(remove_images) if self.docker.answers() else {}
             shutil.rmtree(self.directory, ignore_errors=True)
             return Removed(objects, stop_engine and self._stop_engine())

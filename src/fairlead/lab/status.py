@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address
 
-from fairlead.lab import machines, registry, repositories
+from fairlead.lab import addresses, infrastructure, machines, postgresql, registry, repositories
+from fairlead.lab.containers import names_of
 from fairlead.lab.progress import at_once
+from fairlead.lab.proxmox_api import process as api_process
 from fairlead.lab.site import Lab
+from fairlead.lab.sockets import answers
 
 RUNNING = "running"
 _SIZE = re.compile(r"([0-9.]+)([KMGT]?i?)B", re.ASCII)
@@ -16,7 +19,7 @@ _UNITS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One container of the lab. state: Docker's word. memory: bytes in use, None when it does not run."""
+    """One container of the lab, or a process. state: Docker's word. memory: bytes in use, None when it does not run."""
 
     name: str
     container: str
@@ -35,12 +38,15 @@ class LabStatus:
     subnet: str
     registry: PartStatus | None
     machines: list[PartStatus]
+    infrastructure: list[PartStatus]
     repositories: dict[str, str]
 
     @property
     def healthy(self) -> bool:
         """The registry is there, and every part is healthy."""
-        return self.registry is not None and all(part.healthy for part in (self.registry, *self.machines))
+        return self.registry is not None and all(
+            part.healthy for part in (self.registry, *self.machines, *self.infrastructure)
+        )
 
     def as_document(self) -> dict[str, object]:
         """For --json."""
@@ -54,12 +60,15 @@ def status_of(lab: Lab) -> LabStatus:
         raise lab.missing()
     parts = _parts(lab, lab.existing.containers())
     served = next((part for part in parts if part.name == registry.ROLE), None)
+    state = [part for part in parts if part.name == postgresql.ROLE]
+    others = [part for part in parts if part is not served and part not in state]
     return LabStatus(
         name=lab.name,
         directory=str(lab.directory),
         subnet=str(network),
         registry=served,
-        machines=sorted((part for part in parts if part is not served), key=lambda part: IPv4Address(part.address)),
+        machines=sorted(others, key=lambda part: IPv4Address(part.address)),
+        infrastructure=[*_proxmox(lab, addresses.gateway(network)), *state],
         repositories=repositories.all_of(lab.directory),
     )
 
@@ -76,12 +85,28 @@ def _parts(lab: Lab, names: Sequence[str]) -> list[PartStatus]:
 
 def _part(lab: Lab, container: str) -> PartStatus:
     found = lab.existing.inspect(container)
-    environment = lab.existing.environment(found)
+    name = lab.existing.environment(found) or container.removeprefix(f"{names_of(lab.name)}.")
     address, state = lab.existing.address(found), found["State"]["Status"]
-    healthy = state == RUNNING and (
-        machines.ready(lab.docker, container, address) if environment else registry.ready(address)
-    )
-    return PartStatus(environment or registry.ROLE, container, address, state, healthy)
+    return PartStatus(name, container, address, state, state == RUNNING and _is_ready(lab, name, container, address))
+
+
+def _is_ready(lab: Lab, name: str, container: str, address: str) -> bool:
+    """Each kind of part is asked in its own way."""
+    match name:
+        case registry.ROLE:
+            return registry.ready(address)
+        case postgresql.ROLE:
+            return postgresql.ready(lab.docker, container)
+    return machines.ready(lab.docker, container, address)
+
+
+def _proxmox(lab: Lab, address: str) -> list[PartStatus]:
+    """The API's process, where the lab has one."""
+    if not infrastructure.exists(lab.directory):
+        return []
+    process = api_process.serving(infrastructure.api_place(lab.directory))
+    state = "exited" if process is None else RUNNING
+    return [PartStatus("proxmox", "", address, state, answers(address, infrastructure.PORT))]
 
 
 def _memory(lab: Lab, containers: Sequence[str]) -> dict[str, int]:
