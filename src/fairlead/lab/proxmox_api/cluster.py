@@ -194,6 +194,18 @@ class Cluster:
             raise Refusal(500, f"unable to create image: not enough space on storage '{storage}'")
 
 
+def tokens_at(directory: Path) -> Tokens | None:
+    """The tokens of a lab's API, whoever serves it; None before it was served."""
+    if not (directory / _FILE).exists():
+        return None
+    store = Store(directory / _FILE)
+    try:
+        known = store.get("setting", "tokens")
+    finally:
+        store.close()
+    return Tokens(**known) if known else None
+
+
 def _of(machine: Machine) -> dict[str, int]:
     return {"vmid": machine.vmid}
 
