@@ -144,7 +144,7 @@ def test_races_that_are_always_lost_end_with_a_clear_error(site: Site) -> None:
     paused: list[float] = []
     step = interrupt(site, {"README.md": "{}\n"}, always=True).at
     with pytest.raises(PushContended, match="took 5 other pushes") as caught:
-        bump(site.open("copy"), "staging", [APP], "run-1", pace=Pace(pause=paused.append, at=step))
+        bump(site.open("copy"), "staging", [APP], "run-1", pace=Pace(tries=5, pause=paused.append, at=step))
     assert caught.value.retryable
     assert len(paused) == 5
     assert all(0 < pause <= 3 for pause in paused)
