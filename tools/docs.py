@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlead import errors
+from fairlead.cli.documents import DOCUMENTS, document_schema
 from fairlead.cli.output import error_document
 from fairlead.config.load import configuration_schema
 from fairlead.errors import FairleadError
@@ -347,11 +348,17 @@ def exit_codes_page() -> str:
     return _page(lines)
 
 
+def schema_file(name: str) -> str:
+    """The JSON Schema of a stage command's document."""
+    return json.dumps(document_schema(name), indent=2) + "\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "errors.md": errors_page,
     "exit-codes.md": exit_codes_page,
+    **{f"schemas/{name}.json": functools.partial(schema_file, name) for name in DOCUMENTS},
 }
 
 

@@ -50,8 +50,14 @@ def _as_json(release: "Release") -> dict[str, Any]:
     }
 
 
-def schema() -> None:
-    """The JSON Schema of fairlead.yaml: editors complete and check the file with it."""
+def schema(
+    *,
+    json_of: Annotated[
+        str, typer.Option("--json-of", help="Of what a stage command prints with --json; `error`: of any that failed.")
+    ] = "",
+) -> None:
+    """The JSON Schema of fairlead.yaml, with which editors complete and check it; or of a command's JSON document."""
+    from fairlead.cli.documents import document_schema  # noqa: PLC0415
     from fairlead.config.load import configuration_schema  # noqa: PLC0415
 
-    print(json.dumps(configuration_schema(), indent=2))  # noqa: T201
+    print(json.dumps(document_schema(json_of) if json_of else configuration_schema(), indent=2))  # noqa: T201
