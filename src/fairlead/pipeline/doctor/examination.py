@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from fairlead.config.models import Configuration
+from fairlead.config.models import Configuration, StaticProvision
 from fairlead.config.variables import Variables
 from fairlead.deployment_repo.repository import Repository
 from fairlead.errors import FairleadError
-from fairlead.pipeline.doctor import here, registry, repository, secret
+from fairlead.pipeline.doctor import here, opentofu, proxmox, registry, repository, secret
 from fairlead.pipeline.doctor.fact import Fact, Question, fails, side_by_side
 from fairlead.pipeline.doctor.machine import machine
 from fairlead.pipeline.scope import Scope
@@ -81,5 +81,12 @@ def _questions(scopes: list[Scope], checkout: Path) -> Iterator[Callable[[], Ite
     yield partial(secret.named, configuration, variables.secrets)
     for name in registry.registries_of(configuration):
         yield partial(registry.registry, registry.Site(name, configuration, variables, checkout))
+    if isinstance(configuration.provision, StaticProvision):
+        for scope in scopes:
+            yield partial(machine, scope, checkout)
+        return
+    yield partial(opentofu.program, variables)
+    yield partial(opentofu.provider, variables, checkout)
+    yield partial(opentofu.state, scopes[0], checkout)
     for scope in scopes:
-        yield partial(machine, scope, checkout)
+        yield partial(proxmox.environment, scope, checkout)
