@@ -10,7 +10,13 @@ from fairlead.config.directories import state_directory
 from fairlead.lab import engine
 from fairlead.lab.site import Lab
 
-pytest_plugins = ["tests.fixtures.lab", "tests.fixtures.proxmox", "tests.fixtures.registry", "tests.fixtures.shop"]
+pytest_plugins = [
+    "tests.fixtures.lab",
+    "tests.fixtures.postgresql",
+    "tests.fixtures.proxmox",
+    "tests.fixtures.registry",
+    "tests.fixtures.shop",
+]
 
 # A run that a script started with `&` ignores SIGINT, and so would every program under test that is to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,6 +27,7 @@ TOGETHER = {
     "tests/cicd/": "cicd",
     "tests/e2e/test_demo.py": "demo",
     "tests/e2e/": "stories",
+    "tests/lab/proxmox_api/": "proxmox",
     "tests/lab/": "machine",
     "tests/conformance/": "machine",
     "tests/deploy/test_machine.py": "machine",

@@ -27,7 +27,7 @@ _PRIVILEGES: tuple[tuple[str, tuple[str, ...]], ...] = (
      r"tags|template|spice_enhancements|vmstatestorage", ("VM.Config.Options",)),
 )  # fmt: skip
 _NO_SETTING = frozenset(["node", "vmid", "delete", "revert", "digest", "force", "skiplock", "background_delay"])
-_UNSERVED = ("revert", "hookscript", "import-working-storage")
+_UNSERVED = ("revert", "hookscript")
 
 
 @route("GET /nodes/{node}/qemu/{vmid}/config", unserved=("snapshot",))
@@ -62,7 +62,7 @@ def change_now(call: Call) -> object:
     return None
 
 
-@route("POST /nodes/{node}/qemu/{vmid}/config", unserved=_UNSERVED)
+@route("POST /nodes/{node}/qemu/{vmid}/config", unserved=(*_UNSERVED, "import-working-storage"))
 def change_later(call: Call) -> object:
     """Change it as a task."""
     return call.cluster.order("qmconfig", call.vmid, str(call.principal), lambda _log: _change(call))
