@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fairlead.lab.site import Lab, Site
-from tests.conformance.fields import AnsibleField, FakeField, Field, Images, push_images
+from tests.conformance.fields import AnsibleField, FakeField, Field, Images, SemaphoreField, push_images
 from tests.fixtures.lab import remove_application
+from tests.lab.semaphore_api.running import Running, running
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +25,28 @@ def ansible_field(lab_site: Site, session_lab: Lab, lab_images: Images, tmp_path
     remove_application(session_lab, lab_site, made.app)
 
 
-@pytest.fixture(params=["fake", pytest.param("ansible", marks=pytest.mark.lab)])
+@pytest.fixture(scope="session")
+def semaphore_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The lab's stand-in for Semaphore."""
+    with running(tmp_path_factory.mktemp("semaphore")) as made:
+        yield made
+
+
+@pytest.fixture
+def semaphore_field(
+    lab_site: Site, session_lab: Lab, lab_images: Images, semaphore_server: Running, tmp_path: Path
+) -> Iterator[SemaphoreField]:
+    """The deployer by Semaphore and the lab's machine of staging."""
+    made = SemaphoreField(tmp_path, lab_site, lab_images, semaphore_server)
+    yield made
+    semaphore_server.plan()
+    remove_application(session_lab, lab_site, made.app)
+
+
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.lab) for name in ("ansible", "semaphore"))])
 def field(request: pytest.FixtureRequest, tmp_path: Path) -> Field:
     """Every deployer, one after the other."""
     if request.param == "fake":
         return FakeField(tmp_path)
-    made: AnsibleField = request.getfixturevalue("ansible_field")
+    made: Field = request.getfixturevalue(f"{request.param}_field")
     return made

@@ -1,5 +1,6 @@
 """Where deployers are held to their contract: a machine, and images that behave in known ways."""
 
+import itertools
 import os
 import shutil
 import uuid
@@ -9,16 +10,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fairlead.config import layout
-from fairlead.config.models import AnsibleDeploy
+from fairlead.config.models import AnsibleDeploy, SemaphoreDeploy
 from fairlead.config.secrets import Secret
 from fairlead.deploy.ansible import AnsibleDeployer
 from fairlead.deploy.base import Deployer, DeployRequest, RunningRequest
 from fairlead.deploy.fake import FakeDeployer
+from fairlead.deploy.semaphore.deployer import SemaphoreDeployer
+from fairlead.deploy.semaphore.following import Pace
+from fairlead.deploy.semaphore.records import Records
+from fairlead.deploy.semaphore.setup import Blueprint, Setup
 from fairlead.images import ImageReference
 from fairlead.lab import registry
 from fairlead.lab.demo import base_of, sources
 from fairlead.lab.site import Lab, Site
+from fairlead.process import Mask
+from tests.fixtures.git import make_site
+from tests.lab.semaphore_api.running import Running as SemaphoreServer
 
+_RUNS = itertools.count(1)
 IMAGE = "web_image"
 CANARY = "canary-{{ lookup('pipe', 'id') }}-$(id)-`id`-'\"\\"
 # The service is named like the image's variable, so that every deployer speaks of it by the same name.
@@ -70,7 +79,8 @@ class Field(Protocol):
 def deploy_request(field: Field, image: ImageReference, fence: int = 1, **changes: Any) -> DeployRequest:
     """A deploy of a release that pins `image`."""
     dry_run = changes.pop("dry_run", False)
-    return DeployRequest(**field.release(image, **changes), fence=fence, run="conformance-1", dry_run=dry_run)
+    run = f"conformance-{next(_RUNS)}"  # a run is one execution: the same run is the same deploy
+    return DeployRequest(**field.release(image, **changes), fence=fence, run=run, dry_run=dry_run)
 
 
 def running_request(field: Field, image: ImageReference, **changes: Any) -> RunningRequest:
@@ -136,6 +146,58 @@ class AnsibleField:
         (place / "templates/env.j2").write_text(ENV)
         (checkout / layout.images_file("staging")).write_text(f"{IMAGE}: {image}\n")
         (checkout / layout.KNOWN_HOSTS).write_text(self.site.machines["staging"].known_hosts_line)
+
+
+@dataclass
+class SemaphoreField:
+    """The same through a Semaphore, whose project is set up as `fairlead semaphore setup` does."""
+
+    root: Path
+    site: Site
+    images: Images
+    semaphore: SemaphoreServer
+    app: str = field(default_factory=lambda: f"conf{uuid.uuid4().hex[:8]}")
+
+    def __post_init__(self) -> None:
+        self.ansible = AnsibleField(self.root, self.site, self.images, self.app)
+        self.vm_ip, self.silent = self.ansible.vm_ip, self.ansible.silent
+        self.git = make_site(self.root)
+        self.settings = SemaphoreDeploy.model_validate({"with": "semaphore"})
+        Setup(self.semaphore.server, self.blueprint).run()
+        self.deployer: Deployer = self.new_deployer()
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """What the project must have."""
+        return Blueprint(
+            settings=self.settings,
+            app=self.app,
+            environment="staging",
+            git_url=self.git.url,
+            branch="main",
+            images=(IMAGE,),
+            secret_names=("password",),
+            ssh_key=lambda: self.ansible.key,
+            git_key=lambda: self.ansible.key,
+            git_login=None,
+            secret=lambda _name: Secret(CANARY),
+        )
+
+    def new_deployer(self, **changes: Any) -> SemaphoreDeployer:
+        """As another process makes one: nothing is shared but the state directory."""
+        pace = changes.pop("pace", Pace(poll=0.1, running=120.0, patience=60.0, stopping=10.0))
+        records = Records(self.root / "state" / "staging.json")
+        return SemaphoreDeployer(self.semaphore.server, self.settings, records, Mask([CANARY]), pace, **changes)
+
+    def release(self, image: ImageReference, **changes: Any) -> dict[str, Any]:
+        """A commit on the branch, which Semaphore checks out."""
+        if image not in self._commits:
+            self.ansible.write(self.git.person, image)
+            self._commits[image] = self.git.write({}, f"Pin {image.tag}")
+        fields = fields_of(self.git.person, image, self.vm_ip, {**changes, "commit": self._commits[image]})
+        return {**fields, "app": self.app, "secrets": {}}
+
+    _commits: dict[ImageReference, str] = field(default_factory=dict)
 
 
 def copy_shipped(checkout: Path) -> Path:

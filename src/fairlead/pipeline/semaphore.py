@@ -23,6 +23,7 @@ def blueprint_of(scope: Scope) -> Blueprint:
         environment=scope.environment,
         git_url=scope.configuration.git.url or remote_url(scope),
         branch=scope.repository.branch,
+        images=tuple(scope.configuration.images),
         secret_names=scope.configuration.secrets.application,
         ssh_key=lambda: rollout.ssh_key(scope) or secrets.get(SecretClass.CONTROL, rollout.SSH_KEY),
         git_key=lambda: secrets.get(SecretClass.CONTROL, "git_ssh_key"),

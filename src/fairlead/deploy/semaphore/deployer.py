@@ -107,10 +107,10 @@ class SemaphoreDeployer:
         record, attached = self._attach(tasks, request, place)
         if record is None:
             record = self._start(tasks, request, place, values, 1)
-        elif attached in ("error", "stopped"):
-            result = self._told(self._follow(tasks, record.task, request), record, request)
-            if result.outcome is Outcome.RELEASE_FAULT or not record.told:
-                return result
+        elif attached in ENDED and record.told:
+            earlier = self._result(self._follow(tasks, record.task, request), request)
+            if earlier.outcome is Outcome.RELEASE_FAULT:
+                return earlier
             record = self._start(tasks, request, place, values, record.attempt + 1)
         self.at("deploy:posted")
         followed = self._follow(tasks, record.task, request)

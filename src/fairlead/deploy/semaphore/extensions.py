@@ -44,7 +44,7 @@ EXTENSIONS = (
         "read",
         "one environment with the names of its secrets, never their values",
         (),
-        _SECRETS,
+        ("id", "name", "project_id", "json", "env", *_SECRETS),
     ),
     Extension(
         "POST /project/{project_id}/environment",
@@ -61,8 +61,10 @@ EXTENSIONS = (
     Extension("PUT /project/{project_id}/keys/{key_id}", "read", "a new value", ("id", "override_secret")),
     Extension("PUT /project/{project_id}/repositories/{repository_id}", "read", "the id in the body too", ("id",)),
     Extension("PUT /project/{project_id}/inventory/{inventory_id}", "read", "the id in the body too", ("id",)),
-    Extension("POST /project/{project_id}/templates", "tried", "a type", ("type",), ("type",)),
+    Extension(
+        "POST /project/{project_id}/templates", "tried", "a type; answers with its id", ("type",), ("id", "type")
+    ),
     Extension("GET /project/{project_id}/templates", "tried", "a type", (), ("type",)),
     Extension("PUT /project/{project_id}/templates/{template_id}", "read", "its id and type", ("id", "type")),
-    Extension("POST /projects", "tried", "answers with the project", (), ("id", "name")),
+    Extension("POST /projects", "tried", "answers with the project", (), ("id", "name", "alert", "max_parallel_tasks")),
 )

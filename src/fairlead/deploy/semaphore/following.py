@@ -117,16 +117,17 @@ class Tasks:
 
     def follow(self, task: int, transcript: Transcript, on_event: OnEvent) -> Followed:
         """Watch it to its end, or to its deadline. Raises SemaphoreError where nothing can be said of it."""
-        began, ran, last = self.pace.clock(), False, ""
+        name, began, ran, last = f"Semaphore's task {task}", self.pace.clock(), False, ""
         for answer in self._patiently(lambda: self.read(task)):
             status = str(answer.get("status", ""))
-            if status != last:
-                on_event(Event(f"Semaphore task {task} is {status}", "note", 0.0, self._behind(status)))
-                last = status
+            if status != last and status not in ENDED:
+                on_event(Event(name, "note" if last else "started", 0.0, f"{status}{self._behind(status)}"))
+            last = status
             if status in RUNNING and not ran:
                 began, ran = self.pace.clock(), True
             self._take_output(task, transcript)
             if status in ENDED:
+                on_event(Event(name, "ok" if status == "success" else "failed", self.pace.clock() - began, status))
                 return Followed(task, status, transcript, ran=ran or bool(answer.get("start")))
             if late := self._late(ran=ran, began=began):
                 return self._stop(task, transcript, ran=ran, late=late)
@@ -140,7 +141,7 @@ class Tasks:
             others = [other for other in self.server.listed(f"{self._root}/last") if other.get("status") in RUNNING]
         except SemaphoreError:
             return ""
-        return "; ".join(f"task {other.get('id')} runs: {other.get('message')}" for other in others)
+        return "".join(f"; task {other.get('id')} runs: {other.get('message')}" for other in others)
 
     def _take_output(self, task: int, transcript: Transcript) -> None:
         """The output is for watching: whatever is wrong with it changes no result."""
@@ -170,11 +171,12 @@ class Tasks:
         return Followed(task, status, transcript, ran=ran, late=late)
 
     def _until_ended(self, task: int) -> str:
-        deadline, status = self.pace.clock() + self.pace.stopping, ""
-        while self.pace.clock() < deadline and status not in ENDED:
+        deadline = self.pace.clock() + self.pace.stopping
+        while True:
             self.pace.pause(self.pace.poll)
             status = str(self.read(task).get("status", ""))
-        return status
+            if status in ENDED or self.pace.clock() > deadline:
+                return status
 
 
 def task_body(values: Mapping[str, object], message: str, commit: str, *, dry_run: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fairlead.deploy.semaphore.api import Server
 from fairlead.errors import SemaphoreMissing, SemaphoreRefused
 
 _SORTED = {"sort": "name", "order": "asc"}
-_OURS = ("VM_IP", "fairlead_", "allow_unpinned", "ansible_host_key_checking")
+OURS = ("VM_IP", "fairlead_", "allow_unpinned", "ansible_host_key_checking")
 _MEANING = {
     "template": (
         "name", "playbook", "arguments", "git_branch", "app",
@@ -67,7 +67,7 @@ class Place:
         if str(self.repository.get("git_url", "")).startswith("/"):
             yield "its repository is a path, from which Semaphore checks out no commit: write file://…"
         for name in _names(self.environment.get("json")):
-            if name.startswith(_OURS) or name in images:
+            if name.startswith(OURS) or name in images:
                 yield f"its environment {self.environment.get('name')!r} sets {name}, which would beat this deploy's"
 
 

@@ -12,7 +12,7 @@ from fairlead.config import layout
 from fairlead.config.models import SemaphoreDeploy
 from fairlead.config.secrets import Secret
 from fairlead.deploy.semaphore.api import Server
-from fairlead.deploy.semaphore.place import template_name
+from fairlead.deploy.semaphore.place import OURS, template_name
 from fairlead.errors import InvalidSetting
 
 Action = Literal["create", "update", "keep"]
@@ -35,9 +35,9 @@ _CARRIED = {
 class Blueprint:
     """What a project must have for one environment.
 
-    git_url: as Semaphore's host reaches it. ssh_key, git_key: give the secret, or raise MissingSecret; asked only where
-    one is sent. git_login: for https, who and with which token; None: the repository needs none. secret: gives an
-    application secret.
+    git_url: as Semaphore's host reaches it. images: the variables that git pins. ssh_key, git_key: give the secret, or
+    raise MissingSecret; asked only where one is sent. git_login: for https, who and with which token; None: the
+    repository needs none. secret: gives an application secret.
     """
 
     settings: SemaphoreDeploy
@@ -45,6 +45,7 @@ class Blueprint:
     environment: str
     git_url: str
     branch: str
+    images: tuple[str, ...]
     secret_names: tuple[str, ...]
     ssh_key: Callable[[], Secret]
     git_key: Callable[[], Secret]
@@ -174,7 +175,8 @@ class Setup:
         found = self._found("environment", name)
         kept = self.server.read(f"/project/{self._project}/environment/{found['id']}") if found else {}
         operations = list(self._operations(kept.get("secrets") or []))
-        values = json.dumps({**_values(kept), **extra_vars(self.blueprint.secret_names)}, sort_keys=True)
+        theirs = {key: value for key, value in _values(kept).items() if not self._beats_ours(key)}
+        values = json.dumps({**theirs, **extra_vars(self.blueprint.secret_names)}, sort_keys=True)
         fields = {"json": values, "env": kept.get("env") or "{}"}
         lines = (*_lines(_normal(kept), fields), *(f"secret {one['name']}: {one['operation']}" for one in operations))
         self.changes.append(
@@ -185,6 +187,10 @@ class Setup:
         secrets = [self._valued(one) for one in operations]
         self._send("environment", name, found, {**fields, "secrets": secrets})
         return int((self._found("environment", name) or {})["id"])
+
+    def _beats_ours(self, name: str) -> bool:
+        """The environment's values beat a task's (2.10)."""
+        return name.startswith(OURS) or name in self.blueprint.images
 
     def _operations(self, there: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """2.10's `update` changes nothing, so a secret is renewed by deleting and creating it."""

@@ -137,7 +137,9 @@ class Runner:
         return self._store.read("task", number) or {}
 
     def _status(self, number: int, status: str) -> None:
-        """What has ended stays so; what is being stopped does not run again."""
+        """What has ended stays so; what is being stopped does not run again. A server that ends writes nothing more."""
+        if self._ending.is_set():
+            return
         now, fields = self._task(number).get("status"), {"status": status}
         if now in ENDED or (now == "stopping" and status in ("waiting", "starting", "running")):
             return
@@ -147,6 +149,8 @@ class Runner:
         self._store.change("task", number, fields | ({moment: now_text()} if moment else {}))
 
     def _say(self, number: int, line: str) -> None:
+        if self._ending.is_set():
+            return
         self._store.say(number, now_text(), line)
 
 

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from fairlead.config.models import Configuration, StaticProvision
+from fairlead.config.models import Configuration, SemaphoreDeploy, StaticProvision
 from fairlead.config.variables import Variables
 from fairlead.deployment_repo.repository import Repository
 from fairlead.errors import FairleadError
 from fairlead.pipeline.doctor import here, opentofu, proxmox, registry, repository, secret
 from fairlead.pipeline.doctor.fact import Fact, Question, fails, side_by_side
 from fairlead.pipeline.doctor.machine import machine
+from fairlead.pipeline.doctor.semaphore import semaphore
 from fairlead.pipeline.scope import Scope
 
 
@@ -67,6 +68,7 @@ def _rest(
     if configuration is None:
         yield from side_by_side(git)
         return
+    configuration = configuration.deployed_with(variables.deploy_with)
     scope = Scope(environment or "", commit, configuration, opened, variables)
     scopes = [scope.in_environment(name) for name in configuration.environments] if not environment else [scope]
     scopes[0].settings  # noqa: B018 - an unknown environment is refused
@@ -81,6 +83,9 @@ def _questions(scopes: list[Scope], checkout: Path) -> Iterator[Callable[[], Ite
     yield partial(secret.named, configuration, variables.secrets)
     for name in registry.registries_of(configuration):
         yield partial(registry.registry, registry.Site(name, configuration, variables, checkout))
+    if isinstance(configuration.deploy, SemaphoreDeploy):
+        for scope in scopes:
+            yield partial(semaphore, scope, checkout)
     if isinstance(configuration.provision, StaticProvision):
         for scope in scopes:
             yield partial(machine, scope, checkout)

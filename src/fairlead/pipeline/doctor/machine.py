@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairlead.config import layout
+from fairlead.config.models import SemaphoreDeploy
 from fairlead.deploy import report
 from fairlead.deploy.base import Target
 from fairlead.deploy.connection import Way, ask, read_way
@@ -51,9 +52,11 @@ def machine(scope: Scope, checkout: Path, known: str = "") -> Iterator[Fact]:
     """Every fact of one environment's machine, as far as it can be reached. known: its address, where it is known."""
     step = "address"
     try:
-        rollout.deployer_of(scope)  # for its error: only the built-in deployer needs ssh from here
+        rollout.deployer_of(scope)  # for its error
         vm_ip = known or rollout.machine_of(scope).vm_ip
         yield _named(scope, Fact(step, True, vm_ip))
+        if isinstance(scope.configuration.deploy, SemaphoreDeploy):
+            return  # the way to the machine is Semaphore's
         step = "inventory"
         target = _target(scope, checkout, vm_ip)
         way = read_way(target, scope.configuration.deploy)
