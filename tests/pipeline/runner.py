@@ -28,7 +28,7 @@ from fairlead.pipeline import (
     workflow,  # noqa: F401
 )
 from fairlead.pipeline.log import Entry
-from fairlead.pipeline.runs import Runs
+from fairlead.pipeline.runs import KEPT, Runs
 from fairlead.pipeline.scope import Scope
 from fairlead.pipeline.stages import RepositoryStages
 from fairlead.provision.base import Machine
@@ -98,7 +98,9 @@ def _kept(machine: FakeMachine) -> dict[str, Any]:
     return {"fence": machine.fence, "running": {name: str(pin) for name, pin in machine.running.items()}}
 
 
-def _main(checkout: Path, environment: str, machine: Path, variables: Mapping[str, str], *, abandon: bool) -> None:
+def _main(
+    checkout: Path, environment: str, machine: Path, variables: Mapping[str, str], *, abandon: bool, kept: int
+) -> None:
     """The process: prints as a command would, into a file."""
     os.setpgid(0, 0)  # as a shell starts a command
     out = (machine / f"{os.getpid()}.out").open("w", buffering=1)
@@ -113,7 +115,7 @@ def _main(checkout: Path, environment: str, machine: Path, variables: Mapping[st
         return RepositoryStages(scope, FileDeployer(machine), Machine(VM_IP), tell_event)
 
     values = read_variables(variables)
-    runs = Runs(lambda: Scope.open(checkout, environment, None, values), stages, tell)
+    runs = Runs(lambda: Scope.open(checkout, environment, None, values), stages, tell, kept)
     try:
         print("outcome", runs.run(abandon=abandon).end, file=out)
     except FairleadError as error:
@@ -163,14 +165,16 @@ class Pipeline:
         path.mkdir(exist_ok=True)
         return path
 
-    def start(self, environment: str = "staging", *, crash_at: str = "", abandon: bool = False, **more: str) -> Process:
+    def start(
+        self, environment: str = "staging", *, crash_at: str = "", abandon: bool = False, kept: int = KEPT, **more: str
+    ) -> Process:
         """Start `fairlead run` and return at once."""
         variables = {"FAIRLEAD_STATE_DIR": str(self.state), "FAIRLEAD_CRASH_AT": crash_at, **more}
         checkout, machine = self.site.root / f"{environment}-checkout", self.machine(environment)
         if not checkout.exists():
             self.site.clone(checkout.name)
         child = _FORKS.Process(
-            target=_main, args=(checkout, environment, machine, variables), kwargs={"abandon": abandon}
+            target=_main, args=(checkout, environment, machine, variables), kwargs={"abandon": abandon, "kept": kept}
         )
         child.start()
         return Process(child, machine / f"{child.pid}.out")

@@ -1,7 +1,9 @@
 """Durable runs: who holds an environment, what is gone on with, what is kept. Kills: tests/faults."""
 
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,17 @@ def _paused(pipeline: Pipeline, environment: str = "staging") -> Process:
 
 def _go_on(pipeline: Pipeline, environment: str = "staging") -> None:
     (pipeline.machine(environment) / "pause").unlink()
+
+
+def test_old_runs_are_forgotten_and_the_next_one_gets_a_name_of_its_own(pipeline: Pipeline) -> None:
+    """Two attempts at one release, of which the first is forgotten: the next is the third, not the second again."""
+    pipeline.offer()
+    pipeline.run(crash_at="bump:after")
+    pipeline.behave(site=True)
+    assert [pipeline.run()[0] for _ in range(3)] == [1, 1, 1]
+    pipeline.behave()
+    code, text = pipeline.run(kept=1)
+    assert code == 0, text
+    assert sorted(path.stem[-2:] for path in pipeline.state.rglob("*.jsonl")) == ["-2", "-3"]
+    with closing(sqlite3.connect(next(pipeline.state.rglob("runs.sqlite")))) as database:
+        assert database.execute("SELECT count(*) FROM workflow_status").fetchone() == (2,)

@@ -78,3 +78,10 @@ def read(path: Path) -> Iterator[Entry]:
 def last(directory: Path, run: str) -> Entry | None:
     """A run's newest entry."""
     return next(reversed(list(read(path_of(directory, run)))), None)
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Remove the logs of the oldest runs, all but the newest `keep`."""
+    logs = sorted(directory.glob("*.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in logs[keep:]:
+        path.unlink(missing_ok=True)

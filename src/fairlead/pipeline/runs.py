@@ -18,7 +18,7 @@ from fairlead.pipeline.crash import crash
 from fairlead.pipeline.detect import Answer, Detection
 from fairlead.pipeline.faults import ending
 from fairlead.pipeline.holder import Holder, hold
-from fairlead.pipeline.log import RunLog, State, Tell
+from fairlead.pipeline.log import RunLog, State, Tell, prune
 from fairlead.pipeline.scope import Scope
 from fairlead.pipeline.stages import Said, Stages, look, request_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fairlead.pipeline.runtime import Flight, Runtime
 
 MOST_ROUNDS = 5  # newer releases that one process follows before it says that others push too fast
+KEPT = 200  # runs of an environment, in the database and as logs; git keeps releases and proofs for ever
 GRACE = 20.0  # seconds for a stage's program to end after Ctrl-C; process.run kills it after 10
 
 
@@ -53,12 +54,14 @@ class Outcome:
 class Runs:
     """The runs of one environment of one repository.
 
-    open_scope: fetches, and reads the newest release. stages_of: its stages. tell: told every entry of a log.
+    open_scope: fetches, and reads the newest release. stages_of: its stages. tell: told every entry of a log. kept: how
+    many runs that have ended are remembered.
     """
 
     open_scope: Callable[[], Scope]
     stages_of: Callable[[Scope], Stages]
     tell: Tell
+    kept: int = KEPT
 
     def run(self, *, abandon: bool = False) -> Outcome:
         """Bring the environment to the newest release. abandon: give up a run in flight first.
@@ -69,7 +72,7 @@ class Runs:
         scope = self.open_scope()
         directory = directory_of(scope.variables.state, scope.configuration.app, scope.environment)
         with hold(holder_of(directory), scope.environment) as holder, ExitStack() as stack:
-            session = _Session(scope, directory, holder, self.stages_of(scope), self.tell, stack)
+            session = _Session(scope, directory, holder, self.stages_of(scope), self.tell, self.kept, stack)
             ended = None
             if holder.left:
                 ended = session.settle(abandon=abandon)
@@ -94,6 +97,7 @@ class _Session:
     holder: Holder
     stages: Stages
     tell: Tell
+    kept: int
     stack: ExitStack
     _runtime: "Runtime | None" = field(default=None, init=False)
 
@@ -169,6 +173,8 @@ class _Session:
         executor = executor_id(values.state, app, environment)
         database = self.directory.parent / "runs.sqlite"
         runtime = self.stack.enter_context(launched(pipeline, executor, database, values.database_url))
+        runtime.prune(self.kept)
+        prune(self.directory, self.kept)
         # Ctrl-C reaches this thread; the steps are in another.
         self.stack.push(lambda kind, _error, _trace: steps.stop(GRACE) if kind is KeyboardInterrupt else None)
         return runtime

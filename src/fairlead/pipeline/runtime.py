@@ -24,6 +24,7 @@ from fairlead.pipeline.workflow import MOST_RECOVERIES, VERSION, Pipeline
 NAME = "fairlead"
 _POLL = 0.05  # seconds between looks at a recovered run's end
 _IN_FLIGHT = ["PENDING", "ENQUEUED", "DELAYED"]
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 _GIVEN_UP = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
 
 
@@ -90,8 +91,17 @@ class Runtime:
         ]
 
     def attempts(self, release: str) -> int:
-        """How many runs of `environment:fingerprint` there were, on any machine that shares the database."""
-        return len(DBOS.list_workflows(workflow_id_prefix=f"{release}:", load_input=False, load_output=False))
+        """The number of the last run of `environment:fingerprint`, on any machine that shares the database; or 0."""
+        runs = DBOS.list_workflows(workflow_id_prefix=f"{release}:", load_input=False, load_output=False)
+        return max((int(run.workflow_id.rpartition(":")[2]) for run in runs), default=0)
+
+    def prune(self, keep: int) -> None:
+        """Forget this executor's ended runs but the newest `keep`."""
+        ended = DBOS.list_workflows(
+            executor_id=self.executor, status=_ENDED, sort_desc=True, offset=keep, load_input=False, load_output=False
+        )
+        if ended:
+            DBOS.delete_workflows([run.workflow_id for run in ended])
 
     def start(self, request: Request) -> Said:
         """Run to the end. The id is the deduplication: of two starts of one id, one runs and both get its result."""
