@@ -2,5 +2,6 @@
 
 from tests.fixtures.git import site
 from tests.pipeline.conftest import pipeline
+from tests.scaffold.ansible.conftest import checkout, images, machine, serving
 
-__all__ = ["pipeline", "site"]
+__all__ = ["checkout", "images", "machine", "pipeline", "serving", "site"]
