@@ -21,7 +21,7 @@ from fairlead.cli.options import (
     open_scope,
     output,
 )
-from fairlead.errors import ReleaseFailed, UsageError
+from fairlead.errors import PinChanged, ReleaseFailed, UsageError
 
 if TYPE_CHECKING:
     from fairlead.cli.output import Output
@@ -67,7 +67,11 @@ def rollback(  # noqa: PLR0913 - each is a flag of the command
     name = run or release.new_run(environment, now)
     day = now.date().isoformat() if failed else None
     with _held(scope):
-        made = release.roll_back(scope, scope.commit, target, name, reason or "asked for", quarantine_on=day)
+        try:
+            made = release.roll_back(scope, scope.commit, target, name, reason or "asked for", quarantine_on=day)
+        except (PinChanged, ReleaseFailed):
+            release.require_newest(scope)
+            raise
         out.done(f"{environment}: back to the release of {target[:9]}, pushed as {made.commit[:9]}")
         _redeploy(out, scope, made, vm_ip, name, retries=retries, delay=delay)
     out.detail("databases and volumes are as they were: a rollback does not take back data")
