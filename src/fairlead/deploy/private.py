@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - tmpfs: what is written there never reaches a disk
-PREFIX = "fairlead-deploy-"
+PREFIX = "fairlead-run-"
 _HOLDER = "held"
 
 

@@ -251,10 +251,10 @@ class Repository:
 
         Raises UnsafePath for links that leave the repository; submodules are left empty.
         """
-        with tempfile.TemporaryDirectory(prefix="fairlead-") as private:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fairlead-", dir=directory.parent) as private:
             archive = Path(private) / "tree.tar"
             self.git.run("archive", "--format=tar", f"--output={archive}", commit_id(commit))
-            directory.mkdir(parents=True, exist_ok=True)
             with tarfile.open(archive) as tar:
                 _extract(tar, directory, commit)
 

@@ -28,6 +28,7 @@ from fairlead.deploy.base import (
     Target,
     ignore,
 )
+from fairlead.deploy.private import private_directory
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.errors import Busy, FairleadError, InvalidPins, InvalidSetting, ReleaseFailed, SiteFault
 from fairlead.images import ImageReference
@@ -317,10 +318,11 @@ def verification_fault(scope: Scope, verification: Verification) -> FairleadErro
 
 @contextmanager
 def _exported(scope: Scope) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
-        scope.repository.export(scope.commit, Path(directory))
-        _take_known_hosts(scope, Path(directory))
-        yield Path(directory)
+    with private_directory(Path(tempfile.gettempdir())) as directory:  # what a killed process left there goes first
+        checkout = directory / "checkout"
+        scope.repository.export(scope.commit, checkout)
+        _take_known_hosts(scope, checkout)
+        yield checkout
 
 
 def _take_known_hosts(scope: Scope, checkout: Path) -> None:
