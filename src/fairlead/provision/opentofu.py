@@ -37,6 +37,7 @@ from fairlead.provision.plan import Plan, read_plan
 from fairlead.provision.proxmox import ProxmoxSite
 from fairlead.provision.ready import Newcomer, wait_until_ready, wait_until_unlocked
 from fairlead.provision.tofu import Tofu
+from fairlead.provision.vacancy import refuse_taken_address
 
 STATE = "PG_CONN_STR"
 ENDPOINT, TOKEN, INSECURE = (f"TF_VAR_proxmox_{name}" for name in ("endpoint", "api_token", "insecure"))
@@ -51,6 +52,7 @@ class OpentofuProvisioner:
 
     variables: what OpenTofu may know of the environment. cache: where tools are built. refresh_after: seconds after
     which reality is looked at again, also where nothing changed. mask: takes secrets out of what is printed.
+    lock_patience: seconds to wait for the lock of a predecessor that is still ending.
     """
 
     directory: Path
@@ -58,6 +60,7 @@ class OpentofuProvisioner:
     cache: Path
     refresh_after: float
     mask: Mask = field(default=NO_SECRETS)
+    lock_patience: float = cli.LOCK_PATIENCE
 
     def provision(self, request: ProvisionRequest) -> Machine:
         """The environment's machine. See `Provisioner.provision`.
@@ -165,6 +168,8 @@ class _Work:
             plan = self._plan(locking=True)
             plan, imported = self._adopt(plan, abnormal=lease.abnormal)
             self._require_allowed(plan, serial)
+            if plan.makes_machine:
+                self._require_room(plan)
             if plan.changes:
                 lease.require()
                 self.tofu.run(cli.apply_argv(self.tofu.plan))
@@ -187,6 +192,20 @@ class _Work:
         identifier = f"{orphan.node}/{orphan.vm_id}"
         self.tofu.run(cli.import_argv(self.request.environment, wanted.address, identifier))
         return self._plan(locking=True), True
+
+    def _require_room(self, plan: Plan) -> None:
+        """Wait for the template, and refuse an address that another machine has. Raises MachineTaken, MachineNotReady.
+
+        A machine that is replaced gives its address away itself.
+        """
+        if plan.machine is None:
+            return
+        site, wanted = self.site(), plan.machine
+        machines = site.require_sight(wanted.template_id)
+        template = next(machine for machine in machines if machine.vm_id == wanted.template_id)
+        wait_until_unlocked(site, template.node, template.vm_id)
+        if not wanted.in_state:
+            refuse_taken_address(site, machines, wanted.vm_id, plan.vm_ip)
 
     def _require_allowed(self, plan: Plan, serial: int) -> None:
         """Raise PlanRefused for a plan that destroys, or concerns more than the environment's machine."""
@@ -271,7 +290,8 @@ class _Work:
         done.write_text(self._code_digest(), encoding="ascii")
 
     def _plan(self, *, locking: bool) -> Plan:
-        words = cli.plan_argv(self.request.environment, self.tofu.plan, locking=locking)
+        patience = self.settings.lock_patience if locking else None
+        words = cli.plan_argv(self.request.environment, self.tofu.plan, patience)
         try:
             self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES))
         except ProvisionError as error:

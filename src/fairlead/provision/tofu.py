@@ -29,7 +29,7 @@ from fairlead.provision.lease import KEEPALIVES, lease_lost
 
 OLDEST = (1, 10)
 GRACE = 1800.0  # seconds between SIGINT and SIGKILL: as long as the provider may work on one resource
-LOCK_PATIENCE = "30s"  # for the lock of a predecessor that is ending
+LOCK_PATIENCE = 30.0  # seconds, for the lock of a predecessor that is ending
 PROVIDER = "registry.opentofu.org/bpg/proxmox"
 NO_CHANGES, CHANGES = 0, 2  # plan -detailed-exitcode
 _LOUD = ("DEBUG", "TRACE", "JSON")
@@ -42,21 +42,21 @@ def init_argv(*, locked: bool) -> list[str]:
     return ["init", "-input=false", "-no-color", *(["-lockfile=readonly"] if locked else [])]
 
 
-def plan_argv(environment: str, out: Path, *, locking: bool, refresh_only: bool = False) -> list[str]:
-    """A plan to a file. Exit code 0: nothing to do, 2: changes."""
-    lock = [f"-lock-timeout={LOCK_PATIENCE}"] if locking else ["-lock=false"]
-    words = ["plan", "-input=false", "-no-color", "-detailed-exitcode", *lock, *_variables(environment)]
-    return [*words, *(["-refresh-only"] if refresh_only else []), f"-out={out}"]
+def plan_argv(environment: str, out: Path, patience: float | None) -> list[str]:
+    """A plan to a file. Exit code 0: nothing to do, 2: changes. patience: for the lock; None: none is taken."""
+    lock = "-lock=false" if patience is None else _lock(patience)
+    words = ["plan", "-input=false", "-no-color", "-detailed-exitcode", lock]
+    return [*words, *_variables(environment), f"-out={out}"]
 
 
 def apply_argv(plan: Path) -> list[str]:
     """Exactly that plan."""
-    return ["apply", "-input=false", "-no-color", f"-lock-timeout={LOCK_PATIENCE}", str(plan)]
+    return ["apply", "-input=false", "-no-color", _lock(), str(plan)]
 
 
 def import_argv(environment: str, address: str, identifier: str) -> list[str]:
     """A resource that exists into the state. identifier: the provider's, `node/vm_id`."""
-    words = ["import", "-input=false", "-no-color", f"-lock-timeout={LOCK_PATIENCE}", *_variables(environment)]
+    words = ["import", "-input=false", "-no-color", _lock(), *_variables(environment)]
     return [*words, address, identifier]
 
 
@@ -67,7 +67,11 @@ def show_argv(plan: Path) -> list[str]:
 
 def push_argv(state: Path) -> list[str]:
     """A state that could not be saved, into the backend; OpenTofu refuses an older one."""
-    return ["state", "push", f"-lock-timeout={LOCK_PATIENCE}", str(state)]
+    return ["state", "push", _lock(), str(state)]
+
+
+def _lock(patience: float = LOCK_PATIENCE) -> str:
+    return f"-lock-timeout={patience:g}s"
 
 
 def _variables(environment: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Whether an address is free before a machine is made with it: two machines with one address break both."""
 
+import ipaddress
 import re
 import socket
 from collections.abc import Collection, Mapping
@@ -32,7 +33,12 @@ def addresses(configuration: Mapping[str, Any]) -> set[str]:
 
 
 def answers(address: str, port: int = _SSH_PORT, within: float = _PROBE_TIME) -> bool:
-    """Whether somebody is there: an open port, or one that is refused (RFC 9293, section 3.10.7.1)."""
+    """Whether somebody is there: an open port, or one that is refused (RFC 9293, section 3.10.7.1).
+
+    Of a loopback address that says nothing: this host itself refuses.
+    """
+    if ipaddress.ip_address(address).is_loopback:
+        return False
     try:
         socket.create_connection((address, port), timeout=within).close()
     except ConnectionRefusedError:
