@@ -33,6 +33,7 @@ _IMAGE_VARIABLE = re.compile(r"image:\s*\{\{\s*([a-z0-9_]+)")
 _VERBATIM = ("deployment/ansible/library",)
 # The image's variable is `<service>_image`; its folder, where it has one, deployment/docker/<service>.
 _OPTIONAL = ("frontend", "keycloak")
+_SERVICES = ("app", "frontend", "keycloak", "db", "gateway")
 _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)# <(?P<name>[a-z]+)>\n(?P<lines>.*?)^[ \t]*# </(?P=name)>\n", re.MULTILINE | re.DOTALL
 )
@@ -100,7 +101,7 @@ def _fill(content: bytes, answers: Answers, environment: str) -> bytes:
 
     def filled(block: re.Match[str]) -> str:
         if block["name"] in _OPTIONAL:
-            return "" if block["name"] in left_out else block["lines"]
+            return "" if block["name"] in left_out else _BLOCK.sub(filled, block["lines"])
         return _indent(blocks[block["name"]], block["indent"])
 
     return _BLOCK.sub(filled, text).encode()
@@ -133,6 +134,7 @@ def _blocks(answers: Answers) -> dict[str, list[str]]:
         "secrets": [f"application: [{', '.join(answers.secrets)}]"],
         "hostkeys": list(answers.host_keys),
         "gitlab": list(_gitlab(answers.environments)),
+        **dict(_images_at_hand(answers)),
         "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
     }
 
@@ -195,6 +197,16 @@ def _version_check(answers: Answers) -> list[str]:
     url = f"http://{{vm_ip}}{answers.version_path or '/api/version'}"
     check = f'- http: {{url: "{url}", json: {{version: "{{{answers.images[0].name}.tag}}"}}}}'
     return [check if answers.version_path else f"# {check}"]
+
+
+def _images_at_hand(answers: Answers) -> Iterator[tuple[str, list[str]]]:
+    """What docker-compose.yml runs: the tags that were given, else what a person has to fill in."""
+    given = {image.name: image.reference for image in answers.images}
+    for service in _SERVICES:
+        reference = given.get(f"{service}_image")
+        name = reference.name if reference else f"registry.example.com/{answers.app}/{service}"
+        tag = f":{reference.tag}" if reference and reference.tag else ":TAG    # say which one"
+        yield f"{service}image", [f"image: {name}{tag}"]
 
 
 def unmatched_variables(files: Mapping[str, bytes]) -> list[str]:
