@@ -14,7 +14,8 @@ from fairlead.cli.output import Output
 from fairlead.errors import UsageError
 
 if TYPE_CHECKING:
-    from fairlead.scaffold.answers import Answers
+    from fairlead.lab.infrastructure import Infrastructure
+    from fairlead.scaffold.answers import Answers, MachineAnswer
     from fairlead.scaffold.git import Git
 
 _PLAIN = "http://"
@@ -63,6 +64,7 @@ class _Defaults:
     host_keys: tuple[str, ...] = ()
     version_path: str = ""
     secrets: tuple[str, ...] = ("postgres_password",)
+    machines: Mapping[str, "MachineAnswer"] = field(default_factory=dict)
 
 
 def init(  # noqa: PLR0913 - each is a flag of the command
@@ -97,6 +99,7 @@ def init(  # noqa: PLR0913 - each is a flag of the command
         registry or known.registry,
         addresses=_addresses(known.addresses, address or [], asked[1]),
         host_keys=known.host_keys,
+        machines={name: machine for name, machine in known.machines.items() if name in asked[1]},
         secrets=tuple(secret or known.secrets),
         version_path=known.version_path if version_path is None else version_path,
     )
@@ -118,7 +121,8 @@ def _defaults_of(lab: str, stack: str) -> _Defaults:
     site = Lab(lab, options.variables().state).site()
     return _Defaults(
         app=APPLICATION,
-        environments=tuple(site.machines),
+        environments=(*site.machines, *(site.infrastructure.machines if site.infrastructure else ())),
+        machines=_machines_of(site.infrastructure),
         images=image_answers(stack),
         registry=f"{_PLAIN}{site.registry}",
         addresses={name: machine.address for name, machine in site.machines.items()},
@@ -126,6 +130,17 @@ def _defaults_of(lab: str, stack: str) -> _Defaults:
         version_path="/api/version",
         secrets=secrets_of(stack),
     )
+
+
+def _machines_of(infrastructure: "Infrastructure | None") -> dict[str, "MachineAnswer"]:
+    """What OpenTofu is to make in a lab: VMs from its template, in its network, for its SSH keys."""
+    from fairlead.scaffold.answers import MachineAnswer  # noqa: PLC0415
+
+    planned = infrastructure.machines if infrastructure else {}
+    return {
+        name: MachineAnswer(each.vm_id, each.address, each.gateway, (each.gateway,), (each.public_key,))
+        for name, each in planned.items()
+    }
 
 
 def _ask(directory: Path, app: str, environments: list[str], images: list[str]) -> tuple[str, list[str], list[str]]:

@@ -1,5 +1,6 @@
 """What a person tells `fairlead init`. Every value is checked by grammar, so that none can break out of its place."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,8 @@ APP = r"[a-z][a-z0-9-]{1,40}"
 RESERVED = ("all", "ungrouped", "app", "true", "false", "null", "yes", "no", "on", "off")
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 _HOST_KEY = re.compile(r"[A-Za-z0-9.:\[\]-]+ (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/]+=*", re.ASCII)
+_SSH_KEY = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [A-Za-z0-9@._-]+)?", re.ASCII)
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*", re.ASCII)
 _VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(\.(\d+))?", re.ASCII)
 
 
@@ -60,6 +63,44 @@ def is_registry_first(where: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineAnswer:
+    """A machine that OpenTofu is to make. address: with prefix, `192.0.2.10/24`. ssh_keys: public ones."""
+
+    vm_id: int
+    address: str
+    gateway: str
+    dns_servers: tuple[str, ...]
+    ssh_keys: tuple[str, ...] = ()
+    node: str = "pve1"
+    template: int = 9000
+
+    @classmethod
+    def example(cls, position: int) -> Self:
+        """What is written where nobody said anything: addresses that are for documentation (RFC 5737)."""
+        return cls(101 + position, f"192.0.2.{10 + position % 200}/24", "192.0.2.1", ("192.0.2.1",))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Raises TypeError or InvalidAnswer for anything else than `asdict` gives."""
+        return cls(**{**record, "dns_servers": tuple(record["dns_servers"]), "ssh_keys": tuple(record["ssh_keys"])})
+
+    def __post_init__(self) -> None:
+        addresses = (self.gateway, *self.dns_servers)
+        wrong = [
+            *([] if _is_interface(self.address) else [self.address]),
+            *(text for text in addresses if not _is_ipv4(text)),
+            *(text for text in self.ssh_keys if not _SSH_KEY.fullmatch(text)),
+            *([] if _NODE.fullmatch(self.node) else [self.node]),
+        ]
+        if wrong:
+            raise InvalidAnswer(
+                f"{wrong[0]!r} cannot be written into a .tfvars file",
+                why="It is no address, no public SSH key and no node of Proxmox",
+                remedy="Leave it out, and write the file under deployment/opentofu/environments by hand",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """All that the scaffold depends on.
 
@@ -67,7 +108,8 @@ class Answers:
     image. addresses: environment to the machine's address; where one is missing, OpenTofu makes the machines.
     plain_http: registries without TLS. secrets: Ansible variables that are secret. version_path: where the application
     answers `{"version": TAG}` with the tag of the first image; empty where it does not. host_keys: `ADDRESS TYPE KEY`,
-    lines of known_hosts that a person or a lab vouches for.
+    lines of known_hosts that a person or a lab vouches for. machines: what OpenTofu is to make, by environment; an
+    example is written where one is missing.
     """
 
     app: str
@@ -78,6 +120,7 @@ class Answers:
     secrets: tuple[str, ...] = ("postgres_password",)
     version_path: str = ""
     host_keys: tuple[str, ...] = ()
+    machines: Mapping[str, MachineAnswer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _each_matches("app", (self.app,), re.compile(APP).fullmatch, "shop")
@@ -110,7 +153,27 @@ class Answers:
             secrets=tuple(record["secrets"]),
             version_path=str(record["version_path"]),
             host_keys=tuple(record["host_keys"]),
+            # Records of before OpenTofu have none.
+            machines={name: MachineAnswer.from_record(each) for name, each in record.get("machines", {}).items()},
         )
+
+    def machine(self, environment: str) -> MachineAnswer:
+        """What OpenTofu is to make for the environment."""
+        return self.machines.get(environment) or MachineAnswer.example(self.environments.index(environment))
+
+
+def _is_interface(text: str) -> bool:
+    try:
+        return "/" in text and bool(ipaddress.IPv4Interface(text))
+    except ValueError:
+        return False
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
 
 
 def _is_address(text: str) -> bool:

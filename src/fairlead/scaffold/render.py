@@ -2,7 +2,7 @@
 
 `files/` is itself a deployment repository, of an application `shop` with the environment `staging`, that each file's
 own tool can check. Rendering puts other names into it: the words `shop` and `staging`, files and folders named
-`staging` once per environment, and the lines between `# <name>` and `# </name>`. Services that not everybody
+`staging` once per environment, and the lines between `# <name>` (or `// <name>`) and `# </name>`. Services that not everybody
 has (frontend, keycloak) stay only where an answer gives their image.
 """
 
@@ -18,6 +18,7 @@ from fairlead.config import layout
 from fairlead.config.load import configuration_schema, load_configuration
 from fairlead.errors import ScaffoldUnknown
 from fairlead.images import ImageReference
+from fairlead.scaffold import jenkins
 from fairlead.scaffold.answers import Answers
 
 FILES = Path(__file__).parent / "files"
@@ -35,7 +36,8 @@ _VERBATIM = ("deployment/ansible/library",)
 _OPTIONAL = ("frontend", "keycloak")
 _SERVICES = ("app", "frontend", "keycloak", "db", "gateway")
 _BLOCK = re.compile(
-    r"^(?P<indent>[ \t]*)# <(?P<name>[a-z]+)>\n(?P<lines>.*?)^[ \t]*# </(?P=name)>\n", re.MULTILINE | re.DOTALL
+    r"^(?P<indent>[ \t]*)(?:#|//) <(?P<name>[a-z]+)>\n(?P<lines>.*?)^[ \t]*(?:#|//) </(?P=name)>\n",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -97,7 +99,7 @@ def _is_of(path: str, environment: str) -> bool:
 
 def _fill(content: bytes, answers: Answers, environment: str) -> bytes:
     text = _with_names(content.decode(), answers.app, environment)
-    blocks, left_out = _blocks(answers), _left_out(answers)
+    blocks, left_out = _blocks(answers, environment), _left_out(answers)
 
     def filled(block: re.Match[str]) -> str:
         if block["name"] in _OPTIONAL:
@@ -123,7 +125,7 @@ def _indent(lines: list[str], indent: str) -> str:
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
-def _blocks(answers: Answers) -> dict[str, list[str]]:
+def _blocks(answers: Answers, environment: str) -> dict[str, list[str]]:
     """The lines that depend on lists of answers, by the name of the block that they replace."""
     return {
         "registries": _registries(answers),
@@ -134,7 +136,9 @@ def _blocks(answers: Answers) -> dict[str, list[str]]:
         "secrets": [f"application: [{', '.join(answers.secrets)}]"],
         "hostkeys": list(answers.host_keys),
         "gitlab": list(_gitlab(answers.environments)),
+        "tfvars": _tfvars(answers, environment),
         **dict(_images_at_hand(answers)),
+        **jenkins.blocks(answers),
         "pins": [f"{image.name}: {image.reference}" for image in answers.images if image.reference.is_pin],
     }
 
@@ -191,6 +195,26 @@ def _provision(answers: Answers) -> list[str]:
         return ["provision: {with: opentofu}"]
     lines = ["provision:", f"  with: static{'':<25}# the machines exist", "  addresses:"]
     return lines + [f"    {name}: {_quoted(address)}" for name, address in answers.addresses.items()]
+
+
+def _tfvars(answers: Answers, environment: str) -> list[str]:
+    """The machine of an environment, as `tofu fmt` writes it. A list of texts is the same in JSON."""
+    machine = answers.machine(environment)
+    values = {
+        "node_name": machine.node,
+        "template_id": machine.template,
+        "vm_id": machine.vm_id,
+        "vm_name": f"{answers.app}-{environment}",
+        "cores": 2,
+        "memory": 2048,
+        "vm_disk_size": 20,
+        "address": machine.address,
+        "gateway": machine.gateway,
+        "dns_servers": list(machine.dns_servers),
+        "ssh_keys": list(machine.ssh_keys),
+        "tags": [answers.app, environment],
+    }
+    return [f"{name:<12} = {json.dumps(value)}" for name, value in values.items()]
 
 
 def _version_check(answers: Answers) -> list[str]:
