@@ -22,6 +22,7 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 	$(BIN)/yamllint --strict .
 	$(BIN)/vermin --quiet --violations --no-tips --target=3.9- src/fairlead/scaffold/files/deployment/ansible/library
 	$(BIN)/python -m tools.house
+	$(BIN)/python -m tools.opentofu.check
 
 test: check    ## check, then every test, in random order, warnings as errors
 	$(BIN)/pytest -n 2

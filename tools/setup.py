@@ -35,9 +35,13 @@ PROGRAMS = {
     "skopeo": "skopeo",
     "mmdebstrap": "mmdebstrap",
     "openssl": "openssl",
+    "sshd": "openssh-server",
+    "pg_ctlcluster": "postgresql",
 }
 ENGINE = ("docker.io", "docker-cli")  # only where no engine answers; the client is its own package since Debian 13
-UNASKED_SERVICES = ("docker-registry",)  # Debian starts it on port 5000; Fairlead only wants the program
+# Debian starts these where systemd runs; Fairlead only wants the programs. Package -> service.
+UNASKED_SERVICES = {"docker-registry": "docker-registry", "openssh-server": "ssh", "postgresql": "postgresql"}
+OPENTOFU = ROOT / "tools" / "opentofu" / "build.py"
 
 
 def main() -> int:
@@ -52,6 +56,8 @@ def main() -> int:
         return stop(*blocked)
     if missing:
         install_packages(missing)
+    if subprocess.run([python, OPENTOFU], check=False).returncode:  # it says itself what it builds, and what failed
+        return 1
     if is_up_to_date():
         return 0
     make_environment(python)
@@ -146,8 +152,8 @@ def install_packages(packages: list[str]) -> None:
     known = [package for package in packages if is_known(package)]
     say(f"installing {', '.join(known)} with apt-get")
     run("apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", *known, **quiet)
-    for service in set(UNASKED_SERVICES).intersection(known):
-        stop_service(service)
+    for package in set(UNASKED_SERVICES).intersection(known):
+        stop_service(UNASKED_SERVICES[package])
 
 
 def is_known(package: str) -> bool:

@@ -25,6 +25,8 @@ PROVIDER = "github.com/bpg/terraform-provider-proxmox"
 
 def main() -> int:
     missing = [build for build in (build_tofu, build_provider) if not target_of(build).exists()]
+    if shutil.which("tofu") and build_tofu in missing:
+        missing.remove(build_tofu)  # the machine's own is used
     if missing:
         go = find_go()
         for build in missing:
@@ -40,7 +42,8 @@ def cache() -> Path:
 
 def version_of(module: str, folder: str) -> str:
     """The version that go.mod pins."""
-    match = re.search(rf"^\s*(?:require )?{re.escape(module)} v(\S+)", (HERE / folder / "go.mod").read_text(), re.MULTILINE)
+    pinned = (HERE / folder / "go.mod").read_text()
+    match = re.search(rf"^\s*(?:require )?{re.escape(module)} v(\S+)", pinned, re.MULTILINE)
     assert match, f"{folder}/go.mod does not pin {module}"
     return match[1]
 
