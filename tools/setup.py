@@ -37,6 +37,8 @@ PROGRAMS = {
     "openssl": "openssl",
     "sshd": "openssh-server",
     "pg_ctlcluster": "postgresql",
+    "rsync": "rsync",  # for gitlab-ci-local, which npm gets
+    "npm": "npm",
 }
 ENGINE = ("docker.io", "docker-cli")  # only where no engine answers; the client is its own package since Debian 13
 # Debian starts these where systemd runs; Fairlead only wants the programs. Package -> service.
