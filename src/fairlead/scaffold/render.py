@@ -2,8 +2,8 @@
 
 `files/` is itself a deployment repository, of an application `shop` with the environment `staging`, that each file's
 own tool can check. Rendering puts other names into it: the words `shop` and `staging`, files and folders named
-`staging` once per environment, and the lines between `# <name>` (or `// <name>`) and `# </name>`. Services that not everybody
-has (frontend, keycloak) stay only where an answer gives their image.
+`staging` once per environment, and the lines between `# <name>` and `# </name>` (in Groovy `//`). Services that not
+everybody has (frontend, keycloak) stay only where an answer gives their image.
 """
 
 import hashlib
