@@ -39,6 +39,8 @@ PROGRAMS = {
     "pg_ctlcluster": "postgresql",
     "rsync": "rsync",  # for gitlab-ci-local, which npm gets
     "npm": "npm",
+    "chromium": "chromium",  # a test logs in at the demo
+    "mvn": "maven",  # the demo gets Keycloak by it, where no registry serves the image
 }
 ENGINE = ("docker.io", "docker-cli")  # only where no engine answers; the client is its own package since Debian 13
 # Debian starts these where systemd runs; Fairlead only wants the programs. Package -> service.
