@@ -32,24 +32,24 @@ class Client:
 
     http: httpx2.Client
 
-    def ask(self, method: str, path: str, **parameters: object) -> Answer:
+    def ask(self, method: str, path: str, /, **parameters: object) -> Answer:
         """One request; `delete_` and the like stand for words that Python has for itself."""
         sent = {name.rstrip("_").replace("__", "-"): value for name, value in parameters.items()}
         where = {"data": sent} if method in ("POST", "PUT") else {"params": sent}
         said = self.http.request(method, path, **where)  # type: ignore[arg-type]
         return Answer(said.status_code, said.reason_phrase, **said.json())
 
-    def get(self, path: str, **parameters: object) -> Any:
+    def get(self, path: str, /, **parameters: object) -> Any:
         """What a GET answers."""
         return self.good("GET", path, **parameters)
 
-    def good(self, method: str, path: str, **parameters: object) -> Any:
+    def good(self, method: str, path: str, /, **parameters: object) -> Any:
         """The data of a request that must succeed."""
         answer = self.ask(method, path, **parameters)
         assert answer.status == 200, answer
         return answer.data
 
-    def task(self, method: str, path: str, **parameters: object) -> dict[str, Any]:
+    def task(self, method: str, path: str, /, **parameters: object) -> dict[str, Any]:
         """The status of the task that the request began."""
         return dict(self.get(f"{NODE}/tasks/{self.good(method, path, **parameters)}/status"))
 

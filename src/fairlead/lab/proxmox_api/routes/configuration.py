@@ -17,15 +17,20 @@ _CLOUD_INIT = ("VM.Config.Cloudinit", "VM.Config.Network")
 _PRIVILEGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"cores|sockets|cpu|cpulimit|cpuunits|vcpus|smp|numa\d*", ("VM.Config.CPU",)),
     (r"memory|balloon|shares|hugepages|keephugepages|allow-ksm", ("VM.Config.Memory",)),
-    (r"net\d+", ("VM.Config.Network",)),
-    (r"ipconfig\d+|nameserver|searchdomain|sshkeys|ci(custom|password|type|upgrade|user)", _CLOUD_INIT),
-    (r"(ide|sata|scsi|virtio)\d+|cdrom", ("VM.Config.Disk", "VM.Config.CDROM")),
-    (r"efidisk0|tpmstate0|unused\d+|bootdisk", ("VM.Config.Disk",)),
-    (r"acpi|arch|audio0|bios|kvm|machine|ostype|rng0|scsihw|serial\d+|tablet|tdf|usb\d+|vga|watchdog|smbios1|"
-     r"vmgenid|keyboard|localtime|ivshmem", ("VM.Config.HWType", "VM.Config.Options")),
-    (r"agent|autostart|boot|description|freeze|hotplug|migrate_.*|name|onboot|protection|reboot|startdate|startup|"
-     r"tags|template|spice_enhancements|vmstatestorage", ("VM.Config.Options",)),
-)  # fmt: skip
+    (r"(net|ipconfig)\d+", ("VM.Config.Network",)),
+    (r"nameserver|searchdomain|sshkeys|ci(custom|password|type|upgrade|user)", _CLOUD_INIT),
+    (r"efidisk0|tpmstate0|unused\d+|boot|bootdisk|vmstatestorage", ("VM.Config.Disk",)),
+    (
+        r"acpi|audio0|hotplug|kvm|machine|rng0|scsihw|serial\d+|smbios1|tablet|usb\d+|vga|vmgenid|watchdog",
+        ("VM.Config.HWType",),
+    ),
+    (
+        r"agent|autostart|bios|description|keyboard|localtime|migrate_.*|name|onboot|ostype|protection|reboot|"
+        r"startdate|startup|tags|tdf|template|spice_enhancements",
+        ("VM.Config.Options",),
+    ),
+    (r"freeze", ("VM.PowerMgmt",)),
+)
 _NO_SETTING = frozenset(["node", "vmid", "delete", "revert", "digest", "force", "skiplock", "background_delay"])
 _UNSERVED = ("revert", "hookscript")
 
