@@ -49,6 +49,14 @@ def test_an_address_may_name_the_branch(shop: Shop) -> None:
     assert Scope.open(f"{shop.site.url}#releases", "staging", None, shop.variables).repository.branch == "releases"
 
 
+def test_what_is_wrong_with_an_address_is_said_of_the_address(shop: Shop) -> None:
+    gone = shop.site.url + "-gone"
+    with pytest.raises(NotARepository) as caught:
+        Scope.open(gone, "staging", None, shop.variables)
+    assert caught.value.what == f"git fetch with {gone} failed"
+    assert caught.value.remedy == f"git ls-remote {gone} tries it by hand"
+
+
 def test_an_address_that_would_run_a_program_is_refused(shop: Shop) -> None:
     with pytest.raises(NotARepository, match="not an address that git may use"):
         Scope.open("ext::sh@x:", "staging", None, shop.variables)

@@ -300,7 +300,7 @@ def _pin_changed(change: ImageChange, current: ImageReference | None, path: str)
 
 def _contended(repository: Repository, tries: int) -> PushContended:
     return PushContended(
-        f"{repository.remote} took {tries} other pushes to {repository.branch} first",
+        f"{repository.place} took {tries} other pushes to {repository.branch} first",
         why="Each time the branch had moved between the fetch and the push; nothing was pushed",
         remedy="Run the same command again",
     )

@@ -246,7 +246,7 @@ def _host(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Words of git, and what they mean."""
+    """Words of git, and what they mean. REMOTE in the remedy stands for the remote."""
 
     words: re.Pattern[str]
     kind: type[RepositoryError]
@@ -276,14 +276,14 @@ _REMOTE_REFUSALS = (
         r"transport '\S*' not allowed",
         RemoteDenied,
         "Only https, ssh and files are spoken to git hosts",
-        "Change the address: git remote set-url origin https://…",
+        "Change the address: git remote set-url REMOTE https://…",
     ),
     _refusal(
         r"Authentication failed|could not read (Username|Password)|Permission denied|returned error: 40[13]"
         r"|Permission to .* denied|access denied|not allowed to|insufficient permission|HTTP Basic: Access denied",
         RemoteDenied,
         "The git host refuses the credentials",
-        "Try it by hand: git ls-remote origin; for pushes the account must be allowed to write",
+        "Try it by hand: git ls-remote REMOTE; for pushes the account must be allowed to write",
     ),
     _refusal(
         r"couldn't find remote ref (?P<ref>\S+)",
@@ -296,7 +296,7 @@ _REMOTE_REFUSALS = (
         r"|No such remote",
         NotARepository,
         "There is no such repository, or these credentials may not see it",
-        "git remote -v shows the address; git ls-remote origin tries it",
+        "git ls-remote REMOTE tries it by hand",
     ),
     _refusal(
         r"Could not resolve host|Connection (refused|timed out|reset|closed)|Failed to connect|returned error: 5\d\d"
@@ -304,7 +304,7 @@ _REMOTE_REFUSALS = (
         r"|Could not read from remote repository|RPC failed|unexpected disconnect|kex_exchange_identification",
         RemoteUnreachable,
         "The git host does not answer",
-        "Try again later; git ls-remote origin shows whether it is back",
+        "Try again later; git ls-remote REMOTE shows whether it is back",
     ),
 )
 _LOCAL_REFUSALS = (
@@ -332,7 +332,7 @@ _LOCAL_REFUSALS = (
 
 def remote_failure(action: str, remote: str, completed: Completed) -> RepositoryError:
     """What a fetch or push that failed means: RemoteDenied, RemoteUnreachable, NotARepository."""
-    return _failure(f"git {action} with {remote} failed", completed, (*_REMOTE_REFUSALS, *_LOCAL_REFUSALS))
+    return _failure(f"git {action} with {remote} failed", completed, (*_REMOTE_REFUSALS, *_LOCAL_REFUSALS), remote)
 
 
 def local_failure(action: str, completed: Completed) -> RepositoryError:
@@ -340,10 +340,12 @@ def local_failure(action: str, completed: Completed) -> RepositoryError:
     return _failure(f"git {action} failed", completed, _LOCAL_REFUSALS)
 
 
-def _failure(what: str, completed: Completed, refusals: Sequence[_Refusal]) -> RepositoryError:
+def _failure(what: str, completed: Completed, refusals: Sequence[_Refusal], remote: str = "") -> RepositoryError:
     words = plain.lines(completed.stderr or completed.stdout)
     for refusal in refusals:
         if match := refusal.words.search(completed.stderr):
             place = next((f": {name}" for name in match.groupdict().values() if name), "")
-            return refusal.kind(what, why=f"{refusal.why}{place}\n{words}", remedy=refusal.remedy)
+            return refusal.kind(
+                what, why=f"{refusal.why}{place}\n{words}", remedy=refusal.remedy.replace("REMOTE", remote)
+            )
     return RepositoryError(what, why=words or f"Exit code {completed.exit_code}")

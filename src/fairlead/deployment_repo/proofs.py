@@ -103,7 +103,7 @@ class Proofs:
                 return
             self.pace.wait(attempt)
         raise PushContended(
-            f"{self.repository.remote} took {self.pace.tries} other proofs first",
+            f"{self.repository.place} took {self.pace.tries} other proofs first",
             why="The release is verified, but its proof is not recorded",
             remedy="Run fairlead verify again",
         )

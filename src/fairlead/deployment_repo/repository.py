@@ -82,7 +82,8 @@ class Repository:
     """One clone of the deployment repository and the branch that Fairlead works on.
 
     common: git's common directory, which holds the lock. checkout: the operator's working tree, or None for a clone
-    of our own and for bare repositories. signing: whether git's configuration asks for signed commits.
+    of our own and for bare repositories. signing: whether git's configuration asks for signed commits. address: of a
+    clone of our own.
     """
 
     git: Git
@@ -91,6 +92,7 @@ class Repository:
     remote: str
     checkout: Path | None
     signing: bool
+    address: str = ""
 
     @classmethod
     def open(cls, path: Path, branch: str = "main", remote: str = "origin", access: Access = NO_ACCESS) -> Self:
@@ -129,10 +131,15 @@ class Repository:
         git = Git(directory)
         git.run("init", "--quiet", "--bare")
         git.run("config", "--replace-all", "remote.origin.url", url.text)
-        repository = cls.open(directory, branch, "origin", access)
+        repository = replace(cls.open(directory, branch, "origin", access), address=str(url))
         repository.fetch()
         repository.git.run("-c", "gc.auto=6700", "gc", "--auto", "--quiet")
         return repository
+
+    @property
+    def place(self) -> str:
+        """What people call the remote: its name in their checkout, or the address of which we keep a clone."""
+        return self.address or self.remote
 
     @property
     def tracking(self) -> str:
@@ -155,12 +162,12 @@ class Repository:
     def _fetch_failure(self, completed: Completed) -> RepositoryError:
         if "(non-fast-forward)" in completed.stderr:
             return RewrittenHistory(
-                f"The branch {self.branch} of {self.remote} was rewritten",
+                f"The branch {self.branch} of {self.place} was rewritten",
                 why="What was its head is no longer in its history, so releases and fences no longer hold",
                 remedy=f"If that was meant: git -C {self.git.directory} update-ref -d {self.tracking}, then reset the "
                 "fence",
             )
-        return remote_failure("fetch", self.remote, completed)
+        return remote_failure("fetch", self.place, completed)
 
     @property
     def is_shallow(self) -> bool:
@@ -314,8 +321,8 @@ class Repository:
         if _LOST.search(words):
             return False
         if "[remote rejected]" in words:
-            raise _rejected(ref, self.remote, completed)
-        raise remote_failure("push", self.remote, completed)
+            raise _rejected(ref, self.place, completed)
+        raise remote_failure("push", self.place, completed)
 
     # ---- the operator's checkout
 
