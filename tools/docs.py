@@ -21,6 +21,7 @@ from fairlead.cli.documents import DOCUMENTS, document_schema
 from fairlead.cli.output import error_document
 from fairlead.config.load import configuration_schema
 from fairlead.errors import FairleadError
+from tools.faults import faults_page, matrix_page
 
 if TYPE_CHECKING:
     from demo.first_bump import Recording
@@ -358,6 +359,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "exit-codes.md": exit_codes_page,
+    "faults.md": faults_page,
+    "kill-matrix.md": matrix_page,
     **{f"schemas/{name}.json": functools.partial(schema_file, name) for name in DOCUMENTS},
 }
 

@@ -11,23 +11,18 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.checker import Checker
 from tests.pipeline.runner import Pipeline, Process, make_pipeline
+from tools.faults import RECORDS, WAYS
 
 POINTS = ("before", "after-effect", "after")
 STEPS = ("detect", "bump", "provision", "deploy", "verify", "prove")
 RETURN = ("rollback-commit", "rollback-deploy", "rollback-verify", "rollback-prove")
-WAYS: Mapping[str, str] = {
-    "alone": "kill -9 of the process alone, then run again",
-    "group": "kill -9 of its process group, then run again",
-    "stopped": "SIGSTOP; a second attempt on the same machine is refused (exit 4); SIGCONT, and the first finishes",
-    "overtaken": "SIGSTOP; another machine, with a state of its own, runs to the end; SIGCONT: a zombie wakes",
-}
-RECORD = Path(__file__).with_name("kill-matrix.json")
+RECORD = RECORDS / "kill-matrix.json"
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,14 @@ from tests.scaffold.ansible.test_on_machine import KEEP, load
 pytestmark = pytest.mark.lab
 MODULE = "library/fairlead_compose.py"
 DIE = "os.kill(os.getpid(), 9)"
-# Between any two steps of a rollout: a line of the module, behind which it dies.
+# The steps of a rollout behind which a kill would cost the most, as lines of the module.
 BETWEEN = {
-    "the new files are written": "                self.options.files.write(self.options.directory)\n",
     "the new container is started": "            self._start(batch)\n",
     "it is healthy": "            self._wait(names)\n",
     "the gateway knows it": "            self._announce(names)\n",
-    "the old one is gone": '            self._retire("retire", [container for step in batch if step.beside '
-    "for container in step.old])\n",
 }
+HOLD = "/run/held-by-a-test"
+WAIT = f"while os.path.exists({HOLD!r}): time.sleep(0.05)"
 LONGEST = 120.0  # seconds for a machine to do what is waited for
 
 
@@ -33,7 +32,7 @@ def test_killed_between_any_two_steps_no_request_fails_and_the_next_run_finishes
         version = versions[number % 2]
         serving.release(version)
         with load(serving.machine.address) as requests:
-            _die_behind(serving, whole, line)
+            _insert(serving, line, DIE)
             killed = serving.deploy()
             (serving.checkout.ansible / MODULE).write_text(whole)
             finished = serving.deploy()
@@ -45,10 +44,10 @@ def test_killed_between_any_two_steps_no_request_fails_and_the_next_run_finishes
     assert serving.deploy().actions == KEEP
 
 
-def _die_behind(serving: OnMachine, whole: str, line: str) -> None:
-    assert whole.count(line) == 1, line
+def _insert(serving: OnMachine, line: str, what: str) -> None:
+    """Put a line of Python behind this line of the module."""
     indent = line[: len(line) - len(line.lstrip())]
-    (serving.checkout.ansible / MODULE).write_text(whole.replace(line, f"{line}{indent}{DIE}\n"))
+    serving.checkout.edit(MODULE, line, f"{line}{indent}{what}\n")
 
 
 def test_an_engine_that_is_stopped_or_hangs_is_the_sites_fault_and_heals(serving: OnMachine) -> None:
@@ -69,10 +68,10 @@ def test_an_engine_that_is_stopped_or_hangs_is_the_sites_fault_and_heals(serving
 
 
 def test_a_disk_that_fills_up_during_the_pull_stops_nothing(serving: OnMachine) -> None:
-    """The engine unpacks downloads in a directory of its own, which gets a file system that is too small for them."""
+    """The engine unpacks downloads in a directory of its own, which gets a file system that holds no file."""
     before = serving.containers("backend")
     serving.release("1.6.0")
-    serving.ssh("sudo mkdir -p /var/lib/docker/tmp && sudo mount -t tmpfs -o size=16k tmpfs /var/lib/docker/tmp")
+    serving.ssh("sudo mkdir -p /var/lib/docker/tmp && sudo mount -t tmpfs -o nr_inodes=1 tmpfs /var/lib/docker/tmp")
     try:
         with load(serving.machine.address) as requests:
             full = serving.deploy()
@@ -84,24 +83,23 @@ def test_a_disk_that_fills_up_during_the_pull_stops_nothing(serving: OnMachine) 
 
 
 def test_a_session_that_is_cut_in_the_middle_is_finished_by_the_next_run(serving: OnMachine) -> None:
+    """The module goes on alone, under the machine's lock; the next run waits for it."""
     serving.release("1.1.0")
     with load(serving.machine.address) as requests:
-        with _deploying(serving) as cut:
-            _wait(lambda: _backends(serving) == 2)
-            for process in _on(serving, "pgrep", "-f", "sshd: deploy|sshd-session: deploy").split():
+        with _held_in_the_middle(serving) as cut:
+            for process in _on(serving, "pgrep", "-f", "sshd(-session)?: deploy").split():
                 _on(serving, "kill", "-KILL", process, check=False)
+            assert cut.result().status != 0
         finished = serving.deploy()
-    assert cut.result().status != 0
     assert (finished.status, requests.failures) == (0, []), finished.output
     assert (_backends(serving), serving.inspect().outcome) == (1, "match")
 
 
 def test_a_machine_that_is_rebooted_in_the_middle_is_finished_by_the_next_run(serving: OnMachine) -> None:
     serving.release("1.1.0")
-    with _deploying(serving) as lost:
-        _wait(lambda: _backends(serving) == 2)
+    with _held_in_the_middle(serving) as lost:
         _docker("restart", "--time", "1", serving.machine.container)
-    assert lost.result().status != 0
+        assert lost.result().status != 0
     _wait(lambda: _on(serving, "docker", "ps", "-q", check=False) != "")
     finished = serving.deploy()
     assert finished.status == 0, finished.output
@@ -123,10 +121,19 @@ def test_what_somebody_did_by_hand_is_seen_and_taken_back(serving: OnMachine) ->
 
 
 @contextmanager
-def _deploying(serving: OnMachine) -> Iterator[Future[Play]]:
-    """A deploy that runs while the block does."""
+def _held_in_the_middle(serving: OnMachine) -> Iterator[Future[Play]]:
+    """A deploy whose module waits, while the block runs, with the new container started beside the old one."""
+    whole = (serving.checkout.ansible / MODULE).read_text()
+    _on(serving, "touch", HOLD)
+    _insert(serving, "            self._start(batch)\n", WAIT)
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(serving.deploy)
+        deploying = pool.submit(serving.deploy)
+        try:
+            _wait(lambda: _backends(serving) == 2)
+            yield deploying
+        finally:
+            _on(serving, "rm", "-f", HOLD)
+            (serving.checkout.ansible / MODULE).write_text(whole)
 
 
 def _backends(serving: OnMachine) -> int:

@@ -37,6 +37,7 @@ from tests.fixtures.shop import NOON
 
 TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
 VM_IP = "192.0.2.10"
+LONGEST = 240  # seconds for one process on a machine that has much else to do
 CONFIGURATION = """\
 app: shop
 images:
@@ -136,7 +137,7 @@ class Process:
 
     def wait(self) -> int:
         """The exit code; -9 for one that was killed."""
-        self.child.join(60)
+        self.child.join(LONGEST)
         assert self.child.exitcode is not None, f"still running: {self.text}"
         return int(self.child.exitcode)
 
