@@ -26,11 +26,13 @@ TOGETHER = {
     "tests/docs/": "docs",  # one recorded session
     "tests/cicd/": "cicd",
     "tests/e2e/test_demo.py": "demo",
+    "tests/e2e/test_shop.py": "shop",
     "tests/e2e/": "stories",
     "tests/lab/proxmox_api/": "proxmox",
     "tests/lab/": "machine",
     "tests/conformance/": "machine",
     "tests/deploy/test_machine.py": "machine",
+    "tests/faults/test_machine.py": "machine",
     "tests/pipeline/test_doctor.py": "machine",
     "tests/cli/test_init.py": "machine",
     "tests/provision/test_ready.py": "machine",
