@@ -143,7 +143,8 @@ def test_output_that_cannot_be_written_is_an_error_without_a_traceback(shop: Sho
     assert "Exception ignored" not in done.stderr
 
 
-def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop, number: signal.Signals) -> None:
     shop.configure(("settle: 0s", "settle: 10m"))
     shop.push("app", "1.1.0")
     place = shop.site.clone("interrupted")
@@ -153,7 +154,7 @@ def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop) ->
         while not (place / ".git/fairlead.lock").exists():
             assert running.poll() is None
             time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         said = json.loads(running.stdout.read())
     assert (running.returncode, said["exit_code"]) == (130, 130)
     assert said["error"]["code"] == "FL-PROGRAM-INTERRUPTED"
