@@ -32,6 +32,7 @@ def up(
     proxmox: Annotated[
         bool, typer.Option("--proxmox", help="A Proxmox API and a PostgreSQL too: OpenTofu makes the machines.")
     ] = False,
+    semaphore: Annotated[bool, typer.Option("--semaphore", help="A Semaphore too, which deploys.")] = False,
     install: Annotated[bool, typer.Option(help="As root: install and start Docker where none answers.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +42,7 @@ def up(
     out = output(as_json=as_json)
     wanted = tuple(word.strip() for word in environments.split(",") if word.strip())
     lab = _lab(name, out, memory=memory, may_install=install)
-    site = lab.up(wanted, subnet, bases(sources(stack)) if demo else (), proxmox=proxmox)
+    site = lab.up(wanted, subnet, bases(sources(stack)) if demo else (), proxmox=proxmox, with_semaphore=semaphore)
     _tell_site(out, site, lab.option)
     out.document(site.as_document())
 
@@ -121,6 +122,9 @@ def _tell_site(out: Output, site: "Site", option: str) -> None:
     out.detail(f"keys, secrets:  export FAIRLEAD_SECRETS_DIR={shlex.quote(str(site.secrets))}")
     if site.infrastructure:
         _tell_infrastructure(out, site.infrastructure)
+    if site.semaphore:
+        token = shlex.quote(str(site.semaphore.token_file))
+        out.detail(f"for Semaphore:  export SEMAPHORE_URL={site.semaphore.url} SEMAPHORE_TOKEN=$(cat {token})")
     out.detail(f"push an image:  fairlead lab push backend 1.0.0{option}")
     out.detail(f"remove it all:  fairlead lab down{option}")
 

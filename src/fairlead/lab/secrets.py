@@ -25,6 +25,13 @@ def ensure_infrastructure(directory: Path, values: Mapping[str, str], keys: Mapp
         _write(_key_in(control, environment), key.read_text("ascii"))
 
 
+def ensure_control(directory: Path, name: str, value: str) -> None:
+    """A secret of Fairlead's own."""
+    control = place_in(directory) / "control"
+    control.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(control / name, value)
+
+
 def _key_in(control: Path, environment: str) -> Path:
     return control / f"ssh_key_{environment.replace('-', '_')}"
 

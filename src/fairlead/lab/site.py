@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairlead.errors import Busy, LabMissing, LabSubnetInUse, LabUsage, ProgramFailed
-from fairlead.lab import addresses, engine, infrastructure, machines, registry, repositories, secrets
+from fairlead.lab import addresses, engine, infrastructure, machines, registry, repositories, secrets, semaphore
 from fairlead.lab.containers import names_of
 from fairlead.lab.engine import Docker, OwnEngine
 from fairlead.lab.existing import Existing, option
@@ -24,6 +24,7 @@ from fairlead.lab.images import REGISTRY, Base, Images
 from fairlead.lab.infrastructure import Infrastructure, InfrastructurePlan
 from fairlead.lab.machines import Machine, MachinePlan
 from fairlead.lab.progress import Progress, at_once
+from fairlead.lab.semaphore import Semaphore, SemaphorePlan
 
 DEFAULT_ENVIRONMENTS = ("staging", "production")
 _RACES = 5
@@ -44,6 +45,7 @@ class Site:
     registry: str
     machines: Mapping[str, Machine]
     infrastructure: Infrastructure | None = None
+    semaphore: Semaphore | None = None
 
     @property
     def known_hosts(self) -> Path:
@@ -77,6 +79,7 @@ class Site:
             "machines": {name: machine.as_document() for name, machine in self.machines.items()},
             "repositories": repositories.all_of(self.directory),
             "infrastructure": self.infrastructure.as_document() if self.infrastructure else None,
+            "semaphore": self.semaphore.as_document() if self.semaphore else None,
         }
 
 
@@ -134,12 +137,14 @@ class Lab:
         bases: Sequence[Base] = (),
         *,
         proxmox: bool = False,
+        with_semaphore: bool = False,
     ) -> Site:
         """Make what is missing, start what does not run, and wait until all of it answers.
 
         environments: one machine each; empty takes those that the lab has, else staging and production. subnet: None
         keeps the lab's, else takes the first free one. bases: images to make meanwhile where the engine lacks them.
         proxmox: a Proxmox API and a PostgreSQL too; the environments' machines are then OpenTofu's to make.
+        with_semaphore: a stand-in for Semaphore too.
 
         Raises LabUsage, LabSubnetInUse, EngineUnreachable, MachineUnready, Busy.
         """
@@ -159,6 +164,8 @@ class Lab:
                 plan = InfrastructurePlan(self.name, self.directory, network, served, image)
                 virtual = [name for name in wanted if name not in positions] if proxmox else []
                 infrastructure.up(self.docker, self.images, plan, virtual)
+            if with_semaphore or semaphore.exists(self.directory):
+                semaphore.up(self.progress, SemaphorePlan(self.directory, network))
             return self._site(network, served, found)
 
     def _foundations(self, network: addresses.Network, bases: Sequence[Base]) -> tuple[str, str]:
@@ -200,7 +207,8 @@ class Lab:
 
     def _site(self, network: addresses.Network, served: str, found: Mapping[str, Machine]) -> Site:
         plan = InfrastructurePlan(self.name, self.directory, network)
-        site = Site(self.name, self.directory, str(network), served, found, infrastructure.read(plan))
+        deployer = semaphore.read(SemaphorePlan(self.directory, network))
+        site = Site(self.name, self.directory, str(network), served, found, infrastructure.read(plan), deployer)
         lines = "".join(machine.known_hosts_line for machine in found.values())
         fresh = site.known_hosts.with_suffix(".new")
         fresh.write_text(lines, encoding="ascii")
@@ -273,6 +281,7 @@ class Lab:
         """
         with self.alone():
             infrastructure.end(self.directory)
+            semaphore.end(self.directory)
             objects = self._remove_objects(remove_images) if self.docker.answers() else {}
             shutil.rmtree(self.directory, ignore_errors=True)
             return Removed(objects, stop_engine and self._stop_engine())
@@ -283,6 +292,7 @@ class Lab:
             if names := self.existing.of_kind(kind):
                 self.docker.run(*engine.removal(kind, names))
                 removed[kind] = names
+        infrastructure.remove_copies(self.docker, self.name, self.directory)
         return removed | ({"image": images} if remove_images and (images := self.images.remove()) else {})
 
     def _stop_engine(self) -> bool:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address
+from pathlib import Path
 
-from fairlead.lab import addresses, infrastructure, machines, postgresql, registry, repositories
+from fairlead.lab import addresses, infrastructure, machines, postgresql, registry, repositories, semaphore
 from fairlead.lab.containers import names_of
 from fairlead.lab.progress import at_once
 from fairlead.lab.proxmox_api import process as api_process
@@ -68,7 +69,7 @@ def status_of(lab: Lab) -> LabStatus:
         subnet=str(network),
         registry=served,
         machines=sorted(others, key=lambda part: IPv4Address(part.address)),
-        infrastructure=[*_proxmox(lab, addresses.gateway(network)), *state],
+        infrastructure=[*_processes(lab, addresses.gateway(network)), *state],
         repositories=repositories.all_of(lab.directory),
     )
 
@@ -100,13 +101,19 @@ def _is_ready(lab: Lab, name: str, container: str, address: str) -> bool:
     return machines.ready(lab.docker, container, address)
 
 
-def _proxmox(lab: Lab, address: str) -> list[PartStatus]:
-    """The API's process, where the lab has one."""
-    if not infrastructure.exists(lab.directory):
-        return []
-    process = api_process.serving(infrastructure.api_place(lab.directory))
-    state = "exited" if process is None else RUNNING
-    return [PartStatus("proxmox", "", address, state, answers(address, infrastructure.PORT))]
+def _processes(lab: Lab, address: str) -> list[PartStatus]:
+    """The processes of the APIs that the lab has."""
+    parts = []
+    if infrastructure.exists(lab.directory):
+        parts.append(_process("proxmox", infrastructure.api_place(lab.directory), address, infrastructure.PORT))
+    if semaphore.exists(lab.directory):
+        parts.append(_process("semaphore", semaphore.place_in(lab.directory), address, semaphore.PORT))
+    return parts
+
+
+def _process(name: str, place: Path, address: str, port: int) -> PartStatus:
+    state = "exited" if api_process.serving(place) is None else RUNNING
+    return PartStatus(name, "", address, state, answers(address, port))
 
 
 def _memory(lab: Lab, containers: Sequence[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The stand-in is held to Semaphore's API, in both directions: what it takes and what it answers.
 
-contract.json: what the swagger file of Semaphore 2.10 says of the stand-in's routes: fields of the body, query, statuses
-of success, fields of the answer. Whatever goes beyond it stands in deploy/semaphore/extensions.py.
+contract.json holds what the swagger file of Semaphore 2.10 says of the stand-in's routes: fields of the body, query,
+statuses of success, fields of the answer. Whatever goes beyond it stands in deploy/semaphore/extensions.py.
 """
 
 import json

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from fairlead.lab.proxmox_api.process import alone
 from fairlead.lab.semaphore_api.server import serving
 
 TICK = 2.0
@@ -20,7 +21,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--tick", type=float, default=TICK)
     options = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _end)
-    with serving(options.directory, (options.address, options.port), options.tick) as service:
+    with alone(options.directory), serving(options.directory, (options.address, options.port), options.tick) as service:
         print(f"http://{options.address}:{service.server_address[1]}", flush=True)  # noqa: T201
         service.serve_forever()
 
