@@ -49,6 +49,19 @@ def test_killed_in_the_middle_of_a_rollout_it_finishes(shop: Operator) -> None:
     require_released_once(shop, before, new, said)
 
 
+def test_killed_alone_the_machines_lock_keeps_order(shop: Operator) -> None:
+    """Ansible, and its module on the machine, live on for a while; the next run waits for them."""
+    before, new = shop.head, shop.push()
+    with Load(shop.machine().address, lambda _line: None) as load:
+        child = shop.start("run", "-e", "staging")
+        wait_for(lambda: len(shop.containers("backend")) == 2, child)
+        child.kill()
+        said = shop.run()
+        child.communicate()
+    assert load.answers[FAILED] == 0, load.answers
+    require_released_once(shop, before, new, said)
+
+
 def test_a_half_done_rollout_is_finished(shop: Operator) -> None:
     """What a machine's own death leaves: the new file, and a second container that nobody finds yet."""
     before, old, new = shop.head, shop.containers("backend"), shop.push()
