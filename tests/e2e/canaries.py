@@ -1,7 +1,8 @@
 """Looks for secrets where none may be: in git, in files, in what was printed, in every process while a command runs.
 
-Only letters and digits are looked for, so that a value that was URL-encoded, JSON-escaped or quoted is found too; and
-for base64, the characters that stand for them at each of its three alignments.
+In eight encodings. Only letters and digits are looked for, so that a value that was (1) left as it is, (2) URL-encoded,
+(3) JSON-escaped, (4) quoted as Python or a shell quotes, or (5) written with Compose's `$$` is found by them alone.
+Beside them are looked for: (6) base64, its characters at each of its three alignments, (7) hexadecimal, (8) backwards.
 """
 
 import base64
@@ -31,7 +32,7 @@ class Canaries:
     def of(cls, core: str, keys: Iterable[Path]) -> Self:
         """core: letters and digits that are in every secret. keys: OpenSSH private keys."""
         texts = [core, *(run for key in keys for run in _private_runs(key))]
-        return cls(tuple(form.encode() for text in texts for form in (text, *_base64_forms(text))))
+        return cls(tuple(form.encode() for text in texts for form in _forms(text)))
 
     def within(self, content: bytes) -> bool:
         """Whether any of them is in there."""
@@ -57,6 +58,10 @@ class Canaries:
 def _private_runs(key: Path) -> list[str]:
     """Letters and digits of an ed25519 key's seed."""
     return re.findall(rf"[A-Za-z0-9]{{{ENOUGH},}}", key.read_text().splitlines()[SEED_LINE][SEED])
+
+
+def _forms(text: str) -> Iterator[str]:
+    yield from (text, *_base64_forms(text), text.encode().hex(), text[::-1])
 
 
 def _base64_forms(text: str) -> Iterator[str]:

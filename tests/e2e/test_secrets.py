@@ -1,9 +1,12 @@
 """Secrets stay where they belong, and nothing that a stranger writes is ever executed."""
 
+import base64
 import itertools
 import json
 import re
+import shlex
 import subprocess
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -91,12 +94,27 @@ def test_a_success_and_failures_leave_no_secret_behind(shop: Operator, canaries:
     assert set(shop.temporary.iterdir()) <= before
 
 
+def eight_forms(value: str) -> tuple[str, ...]:
+    """A secret as programs write it down."""
+    content = value.encode()
+    return (
+        value,
+        urllib.parse.quote(value, safe=""),
+        json.dumps(value),
+        shlex.quote(repr(value)),
+        value.replace("$", "$$"),
+        base64.b64encode(b"user:" + content).decode(),
+        content.hex(),
+        value[::-1],
+    )
+
+
 def test_the_canaries_are_there_to_be_found(shop: Operator, canaries: Canaries) -> None:
     """So that finding none means something."""
     for name, value in shop.secrets.items():
         assert canaries.within((shop.site.secrets / "application" / name).read_bytes()), name
-        for form in (value, json.dumps(value), repr(value)):
-            assert canaries.within(form.encode())
+        for form in eight_forms(value):
+            assert canaries.within(form.encode()), form
     assert canaries.in_files(shop.site.directory / "keys")
     found = shop.on_machine("grep", "-rlasF", "-f", "-", "/opt", stdin=canaries.lines)
     assert found.split() == ["/opt/shop/.env"]
