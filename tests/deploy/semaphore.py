@@ -131,7 +131,7 @@ class Yard:
         """The server's tasks, the newest first."""
         return self.semaphore.tasks(self.project)
 
-    def edit(self, kind: str, name: str, **fields: Any) -> None:
+    def edit(self, kind: str, name: str, /, **fields: Any) -> None:
         """Somebody edits an object in Semaphore's pages."""
         root = f"/project/{self.project}/{kind}"
         found = next(item for item in self.server.listed(root) if item["name"] == name)
