@@ -1,23 +1,28 @@
 """How fast `detect` looks at images that have not changed, beside the same HTTP client making the same requests.
 
-    python -m benchmarks.registry_checks [--images 200] [--rounds 5] [--json]
+    python -m benchmarks.registry_checks [--images 200] [--growth 100,1000,10000] [--rounds 5] [--json]
 
 Both sides ask one docker-registry on this machine with eight requests in flight. The election is measured alone:
-10,000 tags of 128 characters and a pattern made to be slow.
+10,000 tags of 128 characters and a pattern made to be slow. --growth: also passes over so many images of one tag each,
+in a process of their own: seconds, requests and memory, after the first pass and after the last.
 """
 
 import asyncio
+import itertools
+import multiprocessing
+import resource
 import ssl
 import tempfile
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx2
 
-from benchmarks.figures import Figure, alternate, arguments, at_least, at_most, show
+from benchmarks.figures import Figure, alternate, arguments, at_least, at_most, show, timed
 from fairlead.config.models import Image, Registry
 from fairlead.registry.client import ACCEPT, RegistryClient, TagList
 from fairlead.registry.connection import Bounds
@@ -68,12 +73,14 @@ class Site:
             await asyncio.gather(*(one(client, repository) for repository, _ in self.images))
 
 
-def push(server: RegistryServer, number: int) -> list[tuple[str, str]]:
-    """Push images with three tags each."""
+def push(
+    server: RegistryServer, number: int, tags: tuple[str, ...] = ("1.0.0", "1.4.1", "1.4.2")
+) -> list[tuple[str, str]]:
+    """Push images with these tags each."""
     images = []
     for position in range(number):
-        repository = f"shop/app{position}"
-        digests = [server.push(repository, tag, content=repository) for tag in ("1.0.0", "1.4.1", "1.4.2")]
+        repository = f"shop{len(tags)}/app{position}"
+        digests = [server.push(repository, tag, content=repository) for tag in tags]
         images.append((repository, digests[-1]))
     return images
 
@@ -93,6 +100,57 @@ def rates(
     return Figure(name, "images/s", per_second["fairlead"], per_second["floor"], at_least(0.7))
 
 
+@dataclass(frozen=True)
+class Passes:
+    """Looks at so many images in one process. seconds: of each. first, last: MiB of memory at most, after each."""
+
+    images: int
+    seconds: list[float]
+    requests: int
+    first: float
+    last: float
+
+
+def passes(site: Site, rounds: int) -> Passes:
+    """In a process of its own: nothing else is in its memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_passes, (site, rounds))
+
+
+def _passes(site: Site, rounds: int) -> Passes:
+    watched = site.watched(LISTS)
+    requests = run(site.fairlead(watched))
+    first = _memory()
+    seconds = [timed(lambda: run(site.fairlead(watched))) for _ in range(rounds)]
+    return Passes(len(site.images), seconds, requests, first, _memory())
+
+
+def _memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def growth(server: RegistryServer, state: Path, sizes: list[int], rounds: int) -> list[Figure]:
+    """Time, requests and memory at each size; what ten times as many images cost; memory from pass to pass."""
+    images = push(server, max(sizes), tags=("1.4.2",))
+    found = [passes(Site(server, state, images[:size]), rounds) for size in sizes]
+    figures = []
+    for one in found:
+        figures += [
+            Figure(f"pass_over_{one.images}_images", "s", one.seconds),
+            Figure(
+                f"requests_for_{one.images}_images", "requests", [one.requests], goal=at_most(one.images, of="value")
+            ),
+            Figure(f"memory_for_{one.images}_images", "MiB", [one.last]),
+            Figure(f"memory_grown_over_{rounds}_passes_of_{one.images}", "MiB", [one.last - one.first]),
+        ]
+    for small, large in itertools.pairwise(found):
+        each = [median(large.seconds) / large.images / (median(small.seconds) / small.images)]
+        figures.append(
+            Figure(f"time_per_image_{large.images}_by_{small.images}", "times", each, goal=at_most(1.5, of="value"))
+        )
+    return figures
+
+
 def election(rounds: int) -> Figure:
     """Milliseconds of the processor for 10,000 long tags and a pattern that would ruin a backtracking engine."""
     tags = TagList(tuple(("a" * 120 + f"{number:08}") for number in range(10_000)))
@@ -105,9 +163,16 @@ def election(rounds: int) -> Figure:
     return Figure("election_of_10000_tags", "ms", taken, goal=at_most(100, of="value"))
 
 
+def sizes(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def main() -> None:
     parser = arguments(__doc__, rounds=5)
     parser.add_argument("--images", type=int, default=200, help="images to look at (default: %(default)s)")
+    parser.add_argument(
+        "--growth", type=sizes, default=[], help="numbers of images, the smallest first: 100,1000,10000"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, docker_registry(Path(directory)) as host:
         server = RegistryServer(host, Registry(plain_http=True))
@@ -124,6 +189,8 @@ def main() -> None:
             ),
             election(options.rounds),
         ]
+        if options.growth:
+            figures += growth(server, Path(directory), options.growth, options.rounds)
     show(figures, as_json=options.json)
 
 
