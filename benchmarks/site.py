@@ -72,9 +72,9 @@ class Ground:
     directory: Path
 
     @classmethod
-    def up(cls, directory: Path) -> "Ground":
+    def up(cls, directory: Path, name: str = LAB) -> "Ground":
         """The lab, made where it is missing."""
-        lab = Lab(LAB, state_directory())
+        lab = Lab(name, state_directory())
         ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources())), directory)
         ground.clear()
         return ground
