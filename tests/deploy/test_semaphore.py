@@ -74,6 +74,7 @@ def test_a_task_says_which_run_commit_and_machine_it_is_for(yard: Yard) -> None:
     assert values == {
         "VM_IP": {"__ansible_unsafe": "192.0.2.10"},
         "fairlead_commit": {"__ansible_unsafe": yard.commit},
+        "fairlead_environment": {"__ansible_unsafe": "staging"},
         "fairlead_run": {"__ansible_unsafe": "run-1"},
     }
     assert yard.plays == [f"run-1 192.0.2.10 {task['id']}"]

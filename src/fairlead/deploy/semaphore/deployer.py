@@ -18,7 +18,7 @@ from fairlead.deploy.base import (
     cannot_look,
     unpinned,
 )
-from fairlead.deploy.inventory import extra_vars
+from fairlead.deploy.inventory import extra_vars, unsafe
 from fairlead.deploy.semaphore.api import Server
 from fairlead.deploy.semaphore.following import ENDED, Followed, Pace, Tasks, task_body
 from fairlead.deploy.semaphore.output import Transcript
@@ -77,7 +77,8 @@ class SemaphoreDeployer:
 
     def _values(self, request: Target) -> dict[str, object]:
         """No secret: those are in Semaphore's environment. The host key is checked whatever its host is set to."""
-        return {**extra_vars(replace(request, secrets={}), self.settings), "ansible_host_key_checking": True}
+        told = {"ansible_host_key_checking": True, "fairlead_environment": unsafe(request.environment)}
+        return extra_vars(replace(request, secrets={}), self.settings) | told
 
     def _inspect(self, request: Target) -> Followed:
         place = self._place(request, layout.INSPECTION)
