@@ -1,10 +1,19 @@
-"""OpenTofu, its provider, PostgreSQL and the lab's Proxmox API: one application's infrastructure for tests."""
+"""OpenTofu, its provider, PostgreSQL and the lab's Proxmox API: one application's infrastructure for tests.
+
+Run as a program it provisions once, in a process that a test may kill: `python -m tests.provision.workshop ROOT PORT
+ENVIRONMENT`, secrets and addresses in the environment.
+"""
 
 import itertools
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,32 +71,17 @@ class Workshop:
         assert found
         return found[1]
 
-    def provisioner(self, state: str = "state", **settings: Any) -> OpentofuProvisioner:
-        """One machine's provisioner; another `state` is another machine's."""
-        known = ("PATH", "HOME", "TMPDIR")
-        variables = {name: os.environ[name] for name in known if name in os.environ}
-        variables |= {"SSL_CERT_FILE": str(self.api.ca_file), **self.variables}
-        values = {"variables": variables, "cache": cache_directory(), "refresh_after": 3600.0, "mask": self.mask}
-        return OpentofuProvisioner(directory=self.root / state, **{**values, **settings})
-
     @property
-    def mask(self) -> Mask:
-        return Mask([self.api.token, self.database])
+    def given(self) -> dict[str, str]:
+        """What the process environment of a command would have."""
+        return {**self.api.environment, "PG_CONN_STR": self.database, **self.variables, **self.secrets}
+
+    def provisioner(self, directory: str, **settings: Any) -> OpentofuProvisioner:
+        return provisioner_in(self.root / directory, self.given, **settings)
 
     def request(self, environment: str = "staging", **wishes: Any) -> ProvisionRequest:
-        given = {**self.api.environment, "PG_CONN_STR": self.database, **self.secrets}
-        request = ProvisionRequest(
-            environment=environment,
-            app="shop",
-            commit="c" * 40,
-            checkout=self.root / "checkout",
-            secrets={name: Secret(value) for name, value in given.items() if name != "SSL_CERT_FILE"},
-            run=f"{environment}:test",
-            fence=self.fence,
-            known_hosts=self.known_hosts,
-            port=self.port,
-        )
-        return replace(request, **wishes)
+        asked = {"known_hosts": self.known_hosts, "fence": self.fence, "port": self.port, **wishes}
+        return request_for(self.root, environment, self.given, **asked)
 
     def provision(self, environment: str = "staging", *, state: str = "state", **wishes: Any) -> Machine:
         """Provision, and take the host key into known_hosts as the commit would."""
@@ -95,6 +89,19 @@ class Workshop:
         machine = self.provisioner(directory).provision(self.request(environment, **wishes))
         self.learn(machine)
         return machine
+
+    @contextmanager
+    def child(self, environment: str = "staging", *, state: str = "state") -> Iterator["subprocess.Popen[str]"]:
+        """The same in a process of its own, which does not outlive the block."""
+        words = [sys.executable, "-m", "tests.provision.workshop", str(self.root), str(self.port), environment, state]
+        given = {**os.environ, **self.given}
+        child = subprocess.Popen(words, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with child:
+            try:
+                yield child
+            finally:
+                if is_alive(child.pid):
+                    signal_all(child.pid, signal.SIGKILL)
 
     def learn(self, machine: Machine) -> None:
         """What rollout commits."""
@@ -106,3 +113,73 @@ class Workshop:
     def machines(self) -> Mapping[int, VirtualMachine]:
         """What Proxmox has, beside the template."""
         return {machine.vmid: machine for machine in self.api.cluster.machines() if not machine.is_template}
+
+
+def provisioner_in(directory: Path, given: Mapping[str, str], **settings: Any) -> OpentofuProvisioner:
+    """A provisioner with what `given` has of the process environment."""
+    variables = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    variables |= {name: value for name, value in given.items() if name.startswith(("SSL_", "TF_LOG", "TF_CLI"))}
+    values = {"variables": variables, "cache": cache_directory(), "refresh_after": 3600.0}
+    mask = Mask([given["TF_VAR_proxmox_api_token"], given["PG_CONN_STR"]])
+    return OpentofuProvisioner(directory=directory, **{**values, "mask": mask, **settings})
+
+
+def request_for(root: Path, environment: str, given: Mapping[str, str], **wishes: Any) -> ProvisionRequest:
+    """A request for one environment of the checkout in `root`."""
+    secret = ("TF_VAR_", "PG_CONN_STR", "TF_ENCRYPTION")
+    request = ProvisionRequest(
+        environment=environment,
+        app="shop",
+        commit="c" * 40,
+        checkout=root / "checkout",
+        secrets={name: Secret(value) for name, value in given.items() if name.startswith(secret)},
+        run=f"{environment}:test",
+    )
+    return replace(request, **wishes)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that live (proc(5))."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[1] == str(pid) and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process has not ended; one that waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def signal_all(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and to everything below it, the process itself first."""
+    below = children_of(pid)
+    os.kill(pid, number)
+    for child in below:
+        signal_all(child, number)
+
+
+def wait_until(true: Callable[[], object], what: str, within: float = 60.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.01)
+
+
+def main(root: str, port: str, environment: str, state: str) -> None:
+    directory = Path(root, state, environment)
+    request = request_for(Path(root), environment, os.environ, port=int(port), fence=1)
+    sys.stdout.write(provisioner_in(directory, os.environ).provision(request).vm_ip)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

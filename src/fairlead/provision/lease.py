@@ -111,8 +111,9 @@ class Lease:
             raise lease_lost(self.ledger.workspace)
 
     def applied(self, applied: Applied) -> None:
-        """Note what was applied, or found to need nothing."""
-        self.ledger.note(self.token, applied)
+        """Note what was applied, or found to need nothing. Raises LeaseLost."""
+        if not self.ledger.note(self.token, applied):
+            raise lease_lost(self.ledger.workspace)
 
     def keep_alive(self) -> None:
         """Beat until the end; runs in a thread of its own."""

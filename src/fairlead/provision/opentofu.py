@@ -182,10 +182,9 @@ class _Work:
         wanted = plan.machine
         if wanted is None or not (abnormal or plan.makes_machine):
             return plan, False
-        known = [wanted.vm_id] if wanted.in_state else []
         site = self.site()
         tag = own_tag(self.request)
-        orphan = sweep(site, Wanted(wanted.vm_id, wanted.name, tag, wanted.template_id), known)
+        orphan = sweep(site, Wanted(wanted.vm_id, wanted.name, tag, wanted.template_id), plan.known)
         if orphan is None:
             return plan, False
         wait_until_unlocked(site, orphan.node, orphan.vm_id)

@@ -75,12 +75,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan. machine: what the environment's own VM is to be; None where the plan has none."""
+    """A plan. machine: what the environment's own VM is to be; None where the plan has none.
+
+    known: the numbers of all VMs in the state.
+    """
 
     changes: tuple[Change, ...]
     machine: "MachinePlan | None"
     vm_ip: str
     drift: tuple[Change, ...] = ()
+    known: tuple[int, ...] = ()
     _content: str = field(default="", repr=False)
 
     @property
@@ -120,7 +124,7 @@ def read_plan(document: Mapping[str, Any], own_tag: str) -> Plan:
     vm_ip = outputs.get("vm_ip", {}).get("value") or ""
     drift = tuple(_changes(document.get("resource_drift", ()), own_tag))
     content = json.dumps([_content(change) for change in document.get("resource_changes", ())], sort_keys=True)
-    return Plan(changes, _machine(document, own_tag), str(vm_ip), drift, content)
+    return Plan(changes, _machine(document, own_tag), str(vm_ip), drift, tuple(_known(document)), content)
 
 
 def _changes(entries: Any, own_tag: str) -> Iterator[Change]:
@@ -217,6 +221,13 @@ def _refusals(changes: tuple[Change, ...]) -> Iterator[str]:
             yield f"{change.title} is not the environment's own machine"
     if sum(change.own for change in changes) > 1:
         yield "more than one machine carries the environment's tag"
+
+
+def _known(document: Mapping[str, Any]) -> Iterator[int]:
+    for entry in document.get("resource_changes", ()):
+        number = (entry["change"].get("before") or {}).get("vm_id")
+        if entry["type"] == MACHINE and number:
+            yield int(number)
 
 
 def _machine(document: Mapping[str, Any], own_tag: str) -> MachinePlan | None:

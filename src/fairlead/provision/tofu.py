@@ -34,6 +34,8 @@ PROVIDER = "registry.opentofu.org/bpg/proxmox"
 NO_CHANGES, CHANGES = 0, 2  # plan -detailed-exitcode
 _LOUD = ("DEBUG", "TRACE", "JSON")
 _LOGS = ("TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER")
+# The last is what it says where the code enforces encryption and TF_ENCRYPTION is not there.
+_ENCRYPTION = ("ncrypt", "cipher", "single static variable reference is required")
 _BOX = re.compile(r"^[╷│╵] ?")
 
 
@@ -239,9 +241,9 @@ def refuse_loud_logs(variables: Mapping[str, str]) -> None:
 def failure(command: str, workspace: str, output: str) -> ProvisionError:
     """OpenTofu's own words as an error of ours."""
     said = own_words(output)
-    if "ncrypt" in said or "cipher" in said:
+    if any(words in said for words in _ENCRYPTION):
         return StateRefused(
-            f"{workspace}: OpenTofu cannot read its encrypted state",
+            f"{workspace}: OpenTofu cannot read or write its encrypted state",
             why=said,
             remedy="Set TF_ENCRYPTION to what the state was written with: docs/how-to/state-encryption.md",
         )
