@@ -4,6 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 DEMO ?=
+SMALL ?=
 CODE := src tests benchmarks tools demo
 
 .PHONY: setup check test demo docs lock help
@@ -27,8 +28,8 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 test: check    ## check, then every test, in random order, warnings as errors
 	$(BIN)/pytest -n 2
 
-demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back
-	$(BIN)/python -m demo
+demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back; SMALL=1: 3 services, not 5
+	$(BIN)/python -m demo $(if $(SMALL),--small)
 
 docs: setup    ## write the generated pages of docs/; DEMO=1 also records make demo anew, in minutes
 	$(BIN)/python -m tools.docs $(if $(DEMO),--demo)

@@ -10,12 +10,20 @@ from pathlib import Path
 
 from demo.load import Load
 from demo.terminal import Terminal
+from fairlead.lab import demo
 from fairlead.lab.site import Lab, Site
 from fairlead.pipeline.runs import directory_of
 
 PATIENT, QUICK = ("settle: 20s", "delay: 15s", "stable_for: 15s"), ("settle: 1s", "delay: 1s", "stable_for: 3s")
 IDENTITY = ("git config user.name Ana", "git config user.email ana@example.com")
 RUN = "fairlead run -e staging"
+FIRST = demo.STACKS[demo.SHOP]
+WHERE = {
+    demo.SMALL: "The application answers on http://{staging}/api/version (staging) and "
+    "http://{production}/api/version (production).",
+    demo.SHOP: "Look at the application, register there and order something: http://{staging}/ (staging), "
+    "http://{production}/ (production).",
+}
 ROLLED_BACK = 6  # Fairlead's exit code
 NEXT = """
 ── Now it is yours ──
@@ -23,12 +31,12 @@ In a terminal of your own:
   export PATH={programs}:$PATH FAIRLEAD_SECRETS_DIR={secrets}
   cd {shop}
 for example:
-  fairlead lab push backend 1.3.0{option} && fairlead run -e staging
+  fairlead lab push backend 1.3.0{options} && fairlead run -e staging
   fairlead promote -e production --from staging && fairlead run -e production
-  fairlead lab push backend 1.4.0 --variant wrong-version{option} && fairlead run -e staging
+  fairlead lab push backend 1.4.0 --variant wrong-version{options} && fairlead run -e staging
   fairlead detect -e staging --explain
 Press Ctrl-C in a run, or kill -9 it, and run it again: it goes on where it was.
-The application answers on http://{staging}/api/version (staging) and http://{production}/api/version (production).
+{where}
 
 Remove all of it, the checkout too:
   fairlead lab down{option}   (--images: the cached images too; --engine: the Docker engine too, if Fairlead started it)
@@ -40,10 +48,24 @@ fairlead init writes {patient}.
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are. site: the lab; its directory goes with `lab down`. option: ` --name NAME`, or nothing."""
+    """Where things are. site: the lab; its directory goes with `lab down`. option: ` --name NAME`, or nothing.
+
+    stack: the application, demo.SHOP or demo.SMALL.
+    """
 
     site: Site
     option: str
+    stack: str = demo.SMALL
+
+    @property
+    def of_stack(self) -> str:
+        """What a command line needs to mean this application."""
+        return stack_option(self.stack)
+
+    @property
+    def options(self) -> str:
+        """What `lab push` needs."""
+        return f"{self.of_stack}{self.option}"
 
     @property
     def shop(self) -> Path:
@@ -60,9 +82,9 @@ class Places:
         return self.site.machines[environment].address
 
 
-def tell(terminal: Terminal, lab: Lab) -> None:
-    """All of it, from nothing or from where an earlier demo was interrupted."""
-    places = site(terminal, lab)
+def tell(terminal: Terminal, lab: Lab, stack: str) -> None:
+    """All of it, from nothing or from where an earlier demo was interrupted. stack: demo.SHOP or demo.SMALL."""
+    places = site(terminal, lab, stack)
     begin(terminal, places, lab.root)
     first_release(terminal)
     second_release(terminal, places)
@@ -72,11 +94,16 @@ def tell(terminal: Terminal, lab: Lab) -> None:
     terminal.say(ending(places))
 
 
-def site(terminal: Terminal, lab: Lab) -> Places:
+def stack_option(stack: str) -> str:
+    """The small application is what commands take by themselves."""
+    return "" if stack == demo.SMALL else f" --stack {stack}"
+
+
+def site(terminal: Terminal, lab: Lab, stack: str) -> Places:
     """The lab: a registry, a git server, a machine for staging and one for production."""
     terminal.chapter("A site on this machine: a registry, a git server, a machine each for staging and production")
-    terminal.run(f"fairlead lab up --demo{lab.option}", again=True)
-    places = Places(lab.site(), lab.option)
+    terminal.run(f"fairlead lab up --demo{stack_option(stack)}{lab.option}", again=True)
+    places = Places(lab.site(), lab.option, stack)
     terminal.export("FAIRLEAD_SECRETS_DIR", str(places.site.secrets))
     return places
 
@@ -84,13 +111,14 @@ def site(terminal: Terminal, lab: Lab) -> Places:
 def begin(terminal: Terminal, places: Places, state: Path) -> None:
     """The application's images, and a deployment repository for them."""
     terminal.chapter("The application: its images, and a deployment repository that init writes")
-    for image in ("db 17.0.0", "gateway 1.0.0", "backend 1.0.0"):
-        terminal.run(f"fairlead lab push {image}{places.option}")
+    for component, version in FIRST.items():
+        if component in demo.STACKS[places.stack]:
+            terminal.run(f"fairlead lab push {component} {version}{places.options}")
     push = "git push --quiet -u origin main fairlead-scaffold"
     fresh = terminal.pending(push)
     if fresh:
         forget(places, state)
-        terminal.run(f"fairlead init --lab {places.site.name} --app {places.app} shop", again=True)
+        terminal.run(f"fairlead init --lab {places.site.name}{places.of_stack} --app {places.app} shop", again=True)
     terminal.change_directory(places.shop)
     if fresh:
         for command in (quicker(), *IDENTITY, "git add --all", "git commit --quiet -m Begin"):
@@ -120,7 +148,7 @@ def first_release(terminal: Terminal) -> None:
 def second_release(terminal: Terminal, places: Places) -> None:
     """1.1.0 on staging, while requests come in."""
     terminal.chapter("1.1.0 is pushed, and replaces 1.0.0 under load")
-    terminal.run(f"fairlead lab push backend 1.1.0{places.option}")
+    terminal.run(f"fairlead lab push backend 1.1.0{places.options}")
     terminal.run(RUN, during=Load(places.address("staging"), terminal.say))
 
 
@@ -134,7 +162,7 @@ def promote(terminal: Terminal) -> None:
 def broken_release(terminal: Terminal, places: Places) -> None:
     """1.2.0 never becomes healthy: the release before serves on, and is proven again."""
     terminal.chapter("1.2.0 is broken: it never becomes healthy")
-    terminal.run(f"fairlead lab push backend 1.2.0 --variant broken{places.option}")
+    terminal.run(f"fairlead lab push backend 1.2.0 --variant broken{places.options}")
     # 0: an interrupted demo's run ended by itself
     terminal.run(RUN, expect=(ROLLED_BACK, 0), during=Load(places.address("staging"), terminal.say))
     terminal.chapter("1.2.0 is in quarantine: it is not tried again")
@@ -156,8 +184,8 @@ def ending(places: Places) -> str:
         secrets=places.site.secrets,
         shop=places.shop,
         option=places.option,
+        options=places.options,
+        where=WHERE[places.stack].format(staging=places.address("staging"), production=places.address("production")),
         quick=", ".join(QUICK),
         patient=", ".join(PATIENT),
-        staging=places.address("staging"),
-        production=places.address("production"),
     )

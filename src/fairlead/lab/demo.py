@@ -25,7 +25,7 @@ COMPONENTS = ("backend", "db", "gateway")
 # The first versions, which `fairlead init --lab` begins its policies with.
 STACKS = {
     SMALL: dict.fromkeys(COMPONENTS, ""),
-    SHOP: {"backend": "1.0.0", "frontend": "1.0.0", "keycloak": "26.4.0", "db": "17.0.0", "gateway": "1.0.0"},
+    SHOP: {"backend": "1.0.0", "db": "17.0.0", "gateway": "1.0.0", "frontend": "1.0.0", "keycloak": "26.4.0"},
 }
 VARIANTS = ("", "broken", "wrong-version", "crash-later")
 _PACKAGED = Path(__file__).parent / "demo"
