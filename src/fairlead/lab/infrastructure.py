@@ -18,6 +18,7 @@ from fairlead.lab.postgresql import PostgresqlPlan
 from fairlead.lab.progress import at_once
 from fairlead.lab.proxmox_api import process as api_process
 from fairlead.lab.proxmox_api.cluster import TEMPLATE, tokens_at
+from fairlead.lab.proxmox_api.containers import copies
 
 PORT = 8006
 FIRST_VMID = 101
@@ -186,6 +187,12 @@ def _machine(plan: InfrastructurePlan, environment: str, position: int) -> Virtu
     address = f"{addresses.virtual(plan.network, position)}/{plan.network.prefixlen}"
     key = machines.ensure_key(plan.directory, plan.lab, environment)
     return VirtualMachine(FIRST_VMID + position, address, addresses.gateway(plan.network), key)
+
+
+def remove_copies(docker: Docker, lab: str, directory: Path) -> None:
+    """The images that were made of VMs; after their containers are gone."""
+    if images := docker.run(*copies(directory, lab)).stdout.split():
+        docker.run("rmi", "--force", *images)
 
 
 def end(directory: Path) -> bool:

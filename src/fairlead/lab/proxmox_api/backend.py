@@ -60,8 +60,8 @@ class Backend(Protocol):
 
     at_once: bool
 
-    def make(self, machine: Machine) -> None:
-        """A clone is there."""
+    def make(self, machine: Machine, source: Machine) -> None:
+        """A clone is there, with what the source has on its disks."""
 
     def start(self, machine: Machine) -> None:
         """Power on, with the machine's configuration in force."""

@@ -20,6 +20,7 @@ from fairlead.errors import FairleadError, ProgramFailed
 from fairlead.lab import machines
 from fairlead.lab.containers import Container, names_of
 from fairlead.lab.engine import LABEL, Docker, labels, marks, removal
+from fairlead.lab.images import PREFIX
 from fairlead.lab.proxmox_api import seed
 from fairlead.lab.proxmox_api.backend import AgentSilent, Ended, GuestError, Interface
 from fairlead.lab.proxmox_api.machine import Machine, address_of
@@ -106,9 +107,16 @@ class Containers:
         """The name of a VM's container, and of the volume with its engine's data."""
         return names_of(self.lab, f"vm-{vmid}")
 
-    def make(self, machine: Machine) -> None:
-        """What an earlier VM of this number left behind goes: a clone starts from the template."""
+    def make(self, machine: Machine, source: Machine) -> None:
+        """What an earlier VM of this number left behind goes. A source that ever ran is copied as it is now."""
         self.destroy(machine)
+        machine.image = source.image
+        if Container(self.docker, self.container(source.vmid)).state():
+            machine.image = self._copy_name(machine.vmid)
+            self.docker.run("commit", self.container(source.vmid), machine.image)
+
+    def _copy_name(self, vmid: int) -> str:
+        return f"{PREFIX}/vm:{self.lab}-{vmid}"
 
     def start(self, machine: Machine) -> None:
         """Make the container or bring it up to date, start it."""
@@ -132,7 +140,8 @@ class Containers:
         """Create the container."""
         own = (*self._labels(machine), *limits(machine))
         name = self.container(machine.vmid)
-        return machines.creation(name, names_of(self.lab), address, self.image, host_name=machine.name, own=own)
+        image = machine.image or self.image
+        return machines.creation(name, names_of(self.lab), address, image, host_name=machine.name, own=own)
 
     def _labels(self, machine: Machine) -> list[str]:
         return [*labels(self.lab, self.directory), "--label", f"{MACHINE_LABEL}={machine.vmid}"]
@@ -165,6 +174,8 @@ class Containers:
             if Container(self.docker, name).state():
                 self.docker.run(*removal("container", [name]))
             self.docker.run("volume", "rm", "--force", name)
+            # A copy that others are made from stays until `lab down`.
+            self.docker.run("rmi", self._copy_name(machine.vmid), expect=(0, 1))
 
     def powered(self) -> frozenset[int] | None:
         """Whose container runs, asked of the engine at most twice a second; None where it does not answer."""
@@ -206,6 +217,12 @@ def _static_address(machine: Machine) -> str:
     if address is None:
         raise Refusal(500, "The lab's network has no DHCP: give the VM a static address (ipconfig0)")
     return str(address.ip)
+
+
+def copies(directory: Path, lab: str) -> list[str]:
+    """List the images that were made of a lab's VMs: an image has the labels of the container it was made of."""
+    filters = [word for label in marks(lab, directory) for word in ("--filter", f"label={label}")]
+    return ["image", "ls", "--quiet", *filters]
 
 
 def limits(machine: Machine) -> list[str]:

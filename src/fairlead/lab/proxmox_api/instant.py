@@ -83,7 +83,7 @@ class Instant:
 
     at_once = True
 
-    def make(self, machine: Machine) -> None:
+    def make(self, machine: Machine, source: Machine) -> None:  # noqa: ARG002 - nothing is on its disks
         """Give it a host key, as its first boot would."""
         machine.host_key = new_host_key()
 

@@ -53,7 +53,8 @@ class Machine:
     """One VM. config: with what is pending. current: what it was started with, None while it is stopped.
 
     started: seconds since the epoch, 0 while it is stopped. password: cloud-init's, which the configuration hides.
-    host_key: what the instant back end has in /etc/ssh. files: what a test put into the guest.
+    host_key: what the instant back end has in /etc/ssh. files: what a test put into the guest. image: what its
+    container is made from, where that is not the lab's own template.
     """
 
     vmid: int
@@ -67,6 +68,7 @@ class Machine:
     password: str = ""
     host_key: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    image: str = ""
 
     @classmethod
     def read(cls, document: Document) -> Self:

@@ -66,7 +66,7 @@ def clone(call: Call) -> object:
             if "media=cdrom" not in value:
                 log(f"create full clone of drive {slot} ({source.config.get(slot)})")
                 _require_room(call, value)
-        cluster.backend.make(made)
+        cluster.backend.make(made, source)
         made.lock = ""
         cluster.put(made)
 
