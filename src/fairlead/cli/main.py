@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from fairlead import __version__
-from fairlead.cli import detect, doctor, history, init, lab, release, rollback, rollout, run, semaphore, status
+from fairlead.cli import detect, doctor, drift, history, init, lab, release, rollback, rollout, run, semaphore, status
 from fairlead.cli.options import output_of
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
 
@@ -53,6 +53,7 @@ app.command()(rollout.verify)
 app.command()(run.run)
 app.command()(release.promote)
 app.command()(status.status)
+app.command()(drift.drift)
 app.command()(rollback.rollback)
 app.command()(history.history)
 app.command()(history.schema)

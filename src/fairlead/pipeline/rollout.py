@@ -163,6 +163,13 @@ def deploy(
         return chosen.deploy(DeployRequest(**vars(target), fence=fence, run=run, dry_run=dry_run))
 
 
+def running(scope: Scope, machine: Machine, *, deployer: Deployer | None = None) -> Running:
+    """What runs on the machine, compared with what the commit pins. Raises SiteFault where it cannot be asked."""
+    with _exported(scope) as checkout:
+        request = RunningRequest(**vars(_target(scope, machine, checkout)))
+        return (deployer or deployer_of(scope)).check_running(request)
+
+
 def verify(
     scope: Scope,
     machine: Machine,
