@@ -5,14 +5,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.resources import files
 
 from jinja2 import Environment
 
-from benchmarks.site import PASSWORD, Ground, Stack, write
+from benchmarks.site import PASSWORD, Ground, Stack, shipped, write
+from fairlead.config import layout
+from fairlead.config.load import parse_yaml
 from fairlead.images import ImageReference
 
-TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
+TEMPLATE, ALL = f"{layout.ANSIBLE}/templates/docker-compose.yml.j2", f"{layout.GROUP_VARS}/all.yml"
 # Starts with one round trip, pulls and waits as quickly as it can; it checks nothing and cannot go back.
 START_FIRST = """\
 cd {app}
@@ -102,9 +103,9 @@ def script(text: str, app: str, backend: ImageReference) -> str:
 
 def compose_file(ground: Ground, app: str, port: int, backend: str) -> str:
     """The shipped template, for the same services with the same health checks. backend: its image."""
-    text = (files("fairlead.scaffold") / "files" / TEMPLATE).read_text()
+    files = shipped(ground.stack)
     environment = Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters["to_json"] = json.dumps
-    values = {"postgres_user": "shop", "postgres_database": "shop", "app_name": app, "http_port": port}
+    values = parse_yaml(files[ALL].encode(), ALL).data | {"app_name": app, "http_port": port}
     images = {name: str(pin) for name, pin in ground.common.items()}
-    return environment.from_string(text).render(**values, **images, app_image=backend)
+    return environment.from_string(files[TEMPLATE]).render(**values, **images, app_image=backend)

@@ -7,6 +7,9 @@ machine, in turn. Per contender: the wall time, the seconds until the new versio
 - floor: start-first by hand over one ssh connection: pull, start beside, wait, stop the old one.
 - compose: `docker compose pull` and `up --wait`, in place. playbook: command tasks in a plain playbook.
 - kamal: `kamal deploy --skip-push`, behind its own proxy.
+
+With `--stack shop`: the five services, and Fairlead alone, which replaces their backend again and again under one load
+until so many requests were sent. How many failed? Which other container was touched?
 """
 
 import statistics
@@ -18,15 +21,18 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks.by_hand import IN_PLACE, START_FIRST, OverSsh, PlainPlaybook
-from benchmarks.figures import Figure, Goal, arguments, at_most, show
+from benchmarks.figures import Figure, Goal, arguments, at_least, at_most, show
 from benchmarks.kamal import Kamal
-from benchmarks.load import Load
+from benchmarks.load import RATE, Load
 from benchmarks.site import Ground, Repository, say
 from fairlead.images import ImageReference
+from fairlead.lab import demo
 from fairlead.pipeline import rollout
 from fairlead.provision.base import Machine
 
 FLOOR, GOAL = "floor", "fairlead"
+ENOUGH = 10_000  # requests while the shop's backend is replaced
+SHOP_PORT = 8200
 CONTENDERS = (GOAL, "fairlead-command", FLOOR, "kamal", "compose", "playbook")
 
 
@@ -152,6 +158,51 @@ def figures(measured: Mapping[str, Measured]) -> list[Figure]:
     return found
 
 
+@dataclass
+class Replacements:
+    """What came of replacing one service of many. wall: seconds per deploy."""
+
+    wall: list[float] = field(default_factory=list)
+    sent: int = 0
+    failed: int = 0
+    touched: int = 0
+
+    def figures(self) -> list[Figure]:
+        prefix = "five services, backend replaced"
+        return [
+            Figure(f"{prefix}: wall", "s", self.wall),
+            Figure(f"{prefix}: requests", "", [self.sent], goal=at_least(ENOUGH, of="value")),
+            Figure(f"{prefix}: failed requests", "", [self.failed], goal=at_most(0, of="value")),
+            Figure(f"{prefix}: other containers touched", "", [self.touched], goal=at_most(0, of="value")),
+        ]
+
+
+def replace_backend(ground: Ground, app: str = "bench-shop") -> Replacements:
+    """New versions of the backend, one after another, under one load."""
+    stage, taken = Stage(ground.repository(app, SHOP_PORT)), Replacements()
+    say("the first release: Keycloak makes its tables")
+    stage.begin(ground.push(app, "1.0.0"))
+    before, began = other_containers(ground, app), time.monotonic()
+    with Load(stage.address) as load:
+        while (time.monotonic() - began) * RATE < ENOUGH * 1.05:
+            image = ground.push(app, f"1.{len(taken.wall) + 1}.0")
+            stage.prepare(image)
+            begun = time.monotonic()
+            stage.deploy(image)
+            taken.wall.append(time.monotonic() - begun)
+            say(f"{image.tag}: {taken.wall[-1]:.2f} s")
+    taken.sent, taken.failed = load.sent, load.failed
+    taken.touched = len(before ^ other_containers(ground, app))
+    return taken
+
+
+def other_containers(ground: Ground, app: str) -> set[str]:
+    """Service and id of everything but the backend."""
+    listed = f"docker ps --all --no-trunc --filter label=com.docker.compose.project={app} --format"
+    said = ground.on_machine(f"{listed} '{{{{.Label \"com.docker.compose.service\"}}}} {{{{.ID}}}}'")
+    return {line for line in said.splitlines() if not line.startswith("backend ")}
+
+
 def phase_table(phases: Sequence[Mapping[str, float]]) -> str:
     """Where the deploy stage's time goes: the median of each phase. `machine:` is inside the task Deploy."""
     names = dict.fromkeys(name for one in phases for name in one)
@@ -159,21 +210,31 @@ def phase_table(phases: Sequence[Mapping[str, float]]) -> str:
     return "\n".join(f"  {name:44}{seconds:6.2f} s" for name, seconds in medians.items())
 
 
+def compare(ground: Ground, names: Sequence[str], rounds: int) -> list[Figure]:
+    """The contenders, with the small application."""
+    made = contenders(ground, names)
+    measured = measure(ground, made, rounds)
+    if isinstance(stage := made.get(GOAL), Stage):
+        say(f"Where the deploy stage's time goes:\n{phase_table(stage.phases)}")
+    return figures(measured)
+
+
 def main() -> None:
     """Measure and print."""
     parser = arguments(__doc__, rounds=3)
     parser.add_argument("--only", default=",".join(CONTENDERS), help="contenders with commas between (%(default)s)")
+    parser.add_argument("--stack", choices=tuple(demo.STACKS), default=demo.SMALL, help="which application")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fairlead-bench-") as directory:
-        ground = Ground.up(Path(directory))
+        ground = Ground.up(Path(directory), stack=given.stack)
         try:
-            made = contenders(ground, given.only.split(","))
-            measured = measure(ground, made, given.rounds)
+            if ground.stack == demo.SHOP:
+                found = replace_backend(ground).figures()
+            else:
+                found = compare(ground, given.only.split(","), given.rounds)
         finally:
             ground.clear()
-    if isinstance(stage := made.get(GOAL), Stage):
-        say(f"Where the deploy stage's time goes:\n{phase_table(stage.phases)}")
-    show(figures(measured), as_json=given.json)
+    show(found, as_json=given.json)
 
 
 if __name__ == "__main__":

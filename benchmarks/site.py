@@ -1,16 +1,14 @@
-"""A lab machine to measure on, the small application's images, and a deployment repository that releases them.
+"""A lab machine to measure on, an application's images, and a deployment repository that releases them.
 
 The lab `bench` is kept between runs; `fairlead lab down --name bench` removes it.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from fairlead.config import layout
@@ -22,6 +20,8 @@ from fairlead.lab.machines import Machine
 from fairlead.lab.site import Lab
 from fairlead.lab.site import Site as LabSite
 from fairlead.pipeline.scope import Scope
+from fairlead.scaffold.answers import Answers, ImageAnswer
+from fairlead.scaffold.render import render
 
 LAB = "bench"
 PASSWORD = "measured"
@@ -37,17 +37,17 @@ app_name: {app}
 app_directory: /opt/{app}
 http_port: {port}
 """
+OTHER = '  {name}: {{repository: {image}, policy: {{semver: "*"}}}}'
 CONFIGURATION = """\
 app: {app}
 registries: {{"{registry}": {{plain_http: true}}}}
 images:
   app_image: {{repository: {registry}/{app}/backend, policy: {{semver: "*"}}}}
-  db_image: {{repository: {registry}/shop/db, policy: {{semver: "*"}}}}
-  gateway_image: {{repository: {registry}/shop/gateway, policy: {{semver: "*"}}}}
+{others}
 release: {{settle: 0s}}
 environments: {{staging: {{}}}}
 provision: {{with: static, addresses: {{staging: {address}}}}}
-secrets: {{application: [postgres_password]}}
+secrets: {{application: [{secrets}]}}
 verify:
   retries: 3
   delay: 1s
@@ -65,17 +65,18 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Ground:
-    """The lab, and the place for the files of one run of a benchmark."""
+    """The lab, and the place for the files of one run of a benchmark. stack: which application, as in `lab push`."""
 
     lab: Lab
     site: LabSite
     directory: Path
+    stack: str = demo.SMALL
 
     @classmethod
-    def up(cls, directory: Path, name: str = LAB) -> "Ground":
+    def up(cls, directory: Path, name: str = LAB, stack: str = demo.SMALL) -> "Ground":
         """The lab, made where it is missing."""
         lab = Lab(name, state_directory())
-        ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources())), directory)
+        ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources(stack))), directory, stack)
         ground.clear()
         return ground
 
@@ -98,16 +99,18 @@ class Ground:
     @cached_property
     def common(self) -> Mapping[str, ImageReference]:
         """The images that no release changes."""
-        pins = {name: demo.push(self.lab, demo.Build(name, "1.0.0")) for name in ("db", "gateway")}
+        sources = demo.sources(self.stack)
+        others = [name for name in demo.components(sources) if name != "backend"]
+        pins = {name: demo.push(self.lab, demo.Build(name, "1.0.0"), sources) for name in others}
         return {f"{name}_image": pin for name, pin in pins.items()}
 
     def push(self, app: str, version: str, variant: str = "") -> ImageReference:
         """The backend in a repository of the application's own, so that nobody pulls what another has pulled."""
-        image = demo.Build("backend", version, variant)
-        base = self.lab.images.base(demo.base_of("backend", demo.sources()))
+        image, sources = demo.Build("backend", version, variant), demo.sources(self.stack)
+        base = self.lab.images.base(demo.base_of("backend", sources))
         target = f"{registry.push_address(self.lab.docker, self.lab.name)}/{app}/backend:{version}"
         name = ("--label", f"service={app}")  # its configuration differs from everybody else's; Kamal asks for it
-        argv = demo.build_argv(image, demo.sources(), base, target)
+        argv = demo.build_argv(image, sources, base, target)
         self.lab.docker.run(*argv[:-1], *name, argv[-1], timeout=600)
         said = self.lab.docker.run("push", target, timeout=300).stdout
         self.lab.docker.run("rmi", "--no-prune", target)
@@ -120,13 +123,14 @@ class Ground:
         git(self.directory, "clone", "--quiet", str(remote), str(copy))
         git(copy, "config", "user.name", "Bench")
         git(copy, "config", "user.email", "bench@example.com")
-        shipped = copy / "deployment" / "ansible"
-        with as_file(files("fairlead.scaffold") / "files" / "deployment" / "ansible") as source:
-            shutil.copytree(source, shipped)
+        for path, content in shipped(self.stack).items():
+            write(copy / path, content)
         made = Repository(self, app, port, copy)
-        write(shipped / "group_vars/staging/here.yml", HERE.format(app=app, port=port))
+        write(copy / layout.GROUP_VARS / "staging/here.yml", HERE.format(app=app, port=port))
         write(copy / layout.KNOWN_HOSTS, self.machine.known_hosts_line)
+        others = "\n".join(OTHER.format(name=name, image=pin.name) for name, pin in self.common.items())
         values = {"registry": self.site.registry, "address": self.machine.address, "stable_for": stable_for}
+        values |= {"others": others, "secrets": ", ".join(demo.secrets_of(self.stack))}
         write(copy / layout.CONFIGURATION, CONFIGURATION.format(app=app, port=port, **values))
         return made
 
@@ -150,7 +154,8 @@ class Repository:
         """For the command line: secrets, and a state directory of its own."""
         key = self.ground.machine.ssh_key.read_text()
         own = {"FAIRLEAD_STATE_DIR": str(self.ground.directory / "state"), "FAIRLEAD_CONTROL_SSH_KEY": key}
-        return {**os.environ, **own, "FAIRLEAD_APPLICATION_POSTGRES_PASSWORD": PASSWORD}
+        passwords = {f"FAIRLEAD_APPLICATION_{name.upper()}": PASSWORD for name in demo.secrets_of(self.ground.stack)}
+        return {**os.environ, **own, **passwords}
 
     def pin(self, backend: ImageReference) -> None:
         """A person commits and pushes a release."""
@@ -175,6 +180,13 @@ class Repository:
         done = subprocess.run(argv, cwd=self.copy, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != expect:
             raise SystemExit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}")
+
+
+def shipped(stack: str) -> Mapping[str, str]:
+    """The Ansible part of what `fairlead init` writes for an application: path and content."""
+    images = tuple(ImageAnswer.parse(text, "registry.example.com") for text in demo.image_answers(stack))
+    answers = Answers("shop", ("staging",), images, secrets=demo.secrets_of(stack))
+    return {path: text.decode() for path, text in render(answers).items() if path.startswith(f"{layout.ANSIBLE}/")}
 
 
 def write(place: Path, content: str) -> None:
