@@ -4,9 +4,10 @@ import pytest
 
 from fairlead.config import layout
 from fairlead.deployment_repo import quarantine
-from fairlead.errors import ImageQuarantined, ReleaseFailed
+from fairlead.errors import ImageQuarantined, ReleaseFailed, Superseded
 from fairlead.images import ImageReference
 from fairlead.pipeline import release
+from fairlead.pipeline.detect import detect
 from tests.fixtures.shop import Shop
 
 TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
@@ -109,3 +110,25 @@ def test_returning_to_a_quarantined_image_is_refused(shop: Shop) -> None:
     scope = shop.scope()
     with pytest.raises(ImageQuarantined):
         release.roll_back(scope, scope.commit, proven, "7", "asked for")
+
+
+def test_who_overtook_a_release_is_named(shop: Shop) -> None:
+    scope = shop.scope()
+    release.require_newest(scope)
+    shop.site.write({"README.md": "Not of this environment\n"}, "Explain")
+    release.require_newest(scope)
+    shop.push("app", "1.1.0")
+    newer = shop.scope()
+    made = release.bump(newer, detect(newer).changes, "jenkins-8")
+    with pytest.raises(Superseded) as caught:
+        release.require_newest(scope)
+    assert f"by the run jenkins-8 ({made.commit[:9]})" in caught.value.why
+    release.require_newest(scope.in_environment("production"))
+
+
+def test_a_person_who_overtook_is_told_by_the_commit(shop: Shop) -> None:
+    scope = shop.scope()
+    head = shop.pin("staging", {"app_image": shop.push("app", "1.1.0")})
+    with pytest.raises(Superseded, match="is not the newest release any more") as caught:
+        release.require_newest(scope)
+    assert f"images.yml was changed; {head[:9]}" in caught.value.why
