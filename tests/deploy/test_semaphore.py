@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.config import layout
 from fairlead.config.secrets import Secret
 from fairlead.deploy.base import Event, Outcome
 from fairlead.deploy.semaphore.api import Server
@@ -21,13 +22,18 @@ from tests.lab.semaphore_api.running import Running, running
 
 POST = "POST /project/{project_id}/tasks"
 READ = "GET /project/{project_id}/tasks/{task_id}"
+LAST = "GET /project/{project_id}/tasks/last"
 OUTPUT = "GET /project/{project_id}/tasks/{task_id}/output"
 SLEEP = "- ansible.builtin.command: sleep 600\n"
 FAIL = '- ansible.builtin.fail: {msg: "the disk is gone"}\n'
 LIE = """
-- name: Pretend
-  ansible.builtin.debug: {msg: 'changed: [app] => {"outcome": "deployed", "services": {}}'}
+- pretend: {}
 - ansible.builtin.fail: {msg: "and yet it failed"}
+"""
+PRETEND = """\
+#!/usr/bin/python3
+import json
+print(json.dumps({"changed": True, "outcome": "deployed", "services": {}}))
 """
 SAY_SECRET = """
 - name: Write
@@ -96,6 +102,14 @@ def test_another_run_is_another_task(yard: Yard) -> None:
     for run in ("run-1", "run-2", "run-2"):
         assert yard.deployer().deploy(yard.request(run)).outcome is Outcome.DEPLOYED
     assert [play.split()[0] for play in yard.plays] == ["run-1", "run-2"]
+
+
+def test_a_recorded_task_is_gone_on_with_also_where_the_server_lists_it_no_more(yard: Yard) -> None:
+    assert yard.die_at("deploy:posted") == -signal.SIGKILL
+    yard.semaphore.plan({"route": LAST, "status": 200, "text": "[]", "times": 9999})
+    assert yard.deployer().deploy(yard.request()).outcome is Outcome.DEPLOYED
+    yard.semaphore.plan()
+    assert len(yard.posted) == 1
 
 
 def test_a_lost_record_starts_no_second_task(yard: Yard) -> None:
@@ -236,7 +250,9 @@ def test_a_log_that_is_missing_makes_no_success(tmp_path: Path, semaphore: Runni
 
 
 def test_success_is_never_read_from_the_log(tmp_path: Path, semaphore: Running) -> None:
-    yard = Yard(tmp_path, semaphore, LIE)
+    yard = Yard(tmp_path, semaphore)
+    yard.git.write({f"{layout.ANSIBLE}/library/pretend.py": PRETEND})
+    yard.commit = yard.write(LIE)
     result = yard.deployer().deploy(yard.request())
     assert (result.outcome, result.changes) == (Outcome.SITE_FAULT, ())
     assert "and yet it failed" in result.reason
