@@ -1,6 +1,7 @@
-"""`fairlead lab`: a local site to try everything on; up, down, status, push."""
+"""`fairlead lab`: a local site to try everything on; up, down, status, push, fault."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +103,41 @@ def push(
     pin = demo_images.push(_lab(name, out), build, demo or demo_images.sources(stack))
     out.value(str(pin))
     out.document({"version": 1, "image": str(pin)})
+
+
+@app.command()
+def fault(  # noqa: PLR0913 - each is a flag of the command
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="task-fails, task-slow, agent-silent, machine-locked, storage-full, api-error, api-hangs or "
+            "certificate-changed; clear takes all away."
+        ),
+    ],
+    *,
+    vm: Annotated[int, typer.Option(help="Only this VM.")] = 0,
+    task: Annotated[str, typer.Option(help="Only tasks of this type: qmclone, qmstart, resize, ...")] = "",
+    method: Annotated[str, typer.Option(help="Only requests with this method.")] = "",
+    path: Annotated[str, typer.Option(help="Only requests whose path after /api2/json begins so.")] = "",
+    storage: Annotated[str, typer.Option(help="Only this storage.")] = "",
+    message: Annotated[str, typer.Option(help="What is said.")] = "",
+    seconds: Annotated[float, typer.Option(help="How long a task takes or a request hangs; 0: for ever.")] = 0.0,
+    times: Annotated[int, typer.Option(help="How often; 0: until it is cleared.")] = 0,
+    name: NameOption = "lab",
+    as_json: JsonOption = False,
+) -> None:
+    """Let the lab's Proxmox have a bad day: the next requests or tasks that fit meet the fault."""
+    from fairlead.lab.infrastructure import faults, kind_of_fault  # noqa: PLC0415
+    from fairlead.lab.proxmox_api.faults import Fault  # noqa: PLC0415
+
+    out = output(as_json=as_json)
+    with faults(_lab(name, out).directory) as settable:
+        if kind == "clear":
+            settable.clear()
+        else:
+            settable.add(Fault(kind_of_fault(kind), vm, task, method, path, storage, message, seconds, times))
+        out.done(f"Faults that are set: {', '.join(each.kind for each in settable.set()) or 'none'}")
+        out.document({"version": 1, "faults": [asdict(each) for each in settable.set()]})
 
 
 def _lab(name: str, out: Output, *, memory: str = "2g", may_install: bool = True) -> "Lab":

@@ -4,21 +4,24 @@ The API is a process of this host at the lab's gateway, so that it reaches the e
 starts it again where it is gone, also after a restart of the host, with all VMs as they were.
 """
 
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairlead import process
-from fairlead.errors import MachineUnready, ProgramFailed
+from fairlead.errors import LabUsage, MachineUnready, ProgramFailed
 from fairlead.lab import addresses, machines, postgresql, secrets
 from fairlead.lab.engine import Docker
 from fairlead.lab.images import Images
 from fairlead.lab.postgresql import PostgresqlPlan
 from fairlead.lab.progress import at_once
 from fairlead.lab.proxmox_api import process as api_process
-from fairlead.lab.proxmox_api.cluster import TEMPLATE, tokens_at
+from fairlead.lab.proxmox_api.cluster import TEMPLATE, state_file, tokens_at
 from fairlead.lab.proxmox_api.containers import copies
+from fairlead.lab.proxmox_api.faults import Faults, Kind
+from fairlead.lab.proxmox_api.store import Store
 
 PORT = 8006
 FIRST_VMID = 101
@@ -187,6 +190,29 @@ def _machine(plan: InfrastructurePlan, environment: str, position: int) -> Virtu
     address = f"{addresses.virtual(plan.network, position)}/{plan.network.prefixlen}"
     key = machines.ensure_key(plan.directory, plan.lab, environment)
     return VirtualMachine(FIRST_VMID + position, address, addresses.gateway(plan.network), key)
+
+
+@contextlib.contextmanager
+def faults(directory: Path) -> Iterator[Faults]:
+    """The faults of a lab's API, whoever serves it. Raises LabUsage for a lab without one."""
+    if not exists(directory):
+        raise LabUsage("This lab has no Proxmox API", remedy="fairlead lab up --proxmox")
+    store = Store(state_file(api_place(directory)))
+    try:
+        yield Faults(store)
+    finally:
+        store.close()
+
+
+def kind_of_fault(text: str) -> Kind:
+    """Raises LabUsage, which names all that there are."""
+    try:
+        return Kind(text)
+    except ValueError:
+        known = ", ".join(Kind)
+        raise LabUsage(
+            f"{text!r} is no fault that the lab knows", why=f"It knows {known}", remedy="fairlead lab fault task-fails"
+        ) from None
 
 
 def remove_copies(docker: Docker, lab: str, directory: Path) -> None:

@@ -47,7 +47,7 @@ class Cluster:
         self.backend = backend
         self.clock = clock
         self.lock = threading.RLock()
-        self.store = Store(directory / _FILE)
+        self.store = Store(state_file(directory))
         self.faults = Faults(self.store)
         self.tasks = Tasks(self.store, self.faults, NODE, clock)
         self.access = Access(self.store, self._pool_of)
@@ -194,11 +194,16 @@ class Cluster:
             raise Refusal(500, f"unable to create image: not enough space on storage '{storage}'")
 
 
+def state_file(directory: Path) -> Path:
+    """Where an API keeps its state."""
+    return directory / _FILE
+
+
 def tokens_at(directory: Path) -> Tokens | None:
     """The tokens of a lab's API, whoever serves it; None before it was served."""
-    if not (directory / _FILE).exists():
+    if not state_file(directory).exists():
         return None
-    store = Store(directory / _FILE)
+    store = Store(state_file(directory))
     try:
         known = store.get("setting", "tokens")
     finally:
