@@ -7,10 +7,10 @@ DEMO ?=
 SMALL ?=
 CODE := src tests benchmarks tools demo
 
-.PHONY: setup check test demo docs lock help
+.PHONY: setup check test demo demo-full docs lock help
 
 help:     ## list these commands
-	@sed -nE 's/^([a-z]+):[a-z ]*## /\1\t/p' Makefile
+	@sed -nE 's/^([a-z-]+):[a-z ]*## /\1\t/p' Makefile
 
 setup:    ## .venv with the pinned packages, and the Debian programs that tests and the lab need
 	@python3 tools/setup.py
@@ -30,6 +30,10 @@ test: check    ## check, then every test, in random order, warnings as errors
 
 demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back; SMALL=1: 3 services, not 5
 	$(BIN)/python -m demo $(if $(SMALL),--small)
+
+demo-full: setup    ## the same on machines that OpenTofu makes: changed in place, destroyed outside, made again
+	python3 tools/opentofu/build.py
+	$(BIN)/python -m demo.full
 
 docs: setup    ## write the generated pages of docs/; DEMO=1 also records make demo anew, in minutes
 	$(BIN)/python -m tools.docs $(if $(DEMO),--demo)

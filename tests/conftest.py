@@ -27,6 +27,7 @@ TOGETHER = {
     "tests/cicd/": "cicd",
     "tests/e2e/test_demo.py": "demo",
     "tests/e2e/test_shop.py": "shop",
+    "tests/e2e/test_real_infrastructure.py": "infrastructure",
     "tests/e2e/": "stories",
     "tests/lab/proxmox_api/": "proxmox",
     "tests/lab/": "machine",
