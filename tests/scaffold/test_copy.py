@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from fairlead.errors import FairleadError, FilesExist, InvalidAnswer, InvalidRef
 from fairlead.images import ImageReference
 from fairlead.scaffold.answers import Answers, ImageAnswer
 from fairlead.scaffold.copy import write
-from fairlead.scaffold.render import FILES, RECORD, SCHEMA, Record, render
+from fairlead.scaffold.render import FILES, RECORD, SCHEMA, TEMPLATE, Record, render
 from tests.scaffold.conftest import ANSWERS, git
 
 DIGEST = "sha256:" + "ab" * 32
@@ -111,6 +112,45 @@ def test_host_keys_that_somebody_vouches_for_are_written(tmp_path: Path) -> None
     lines = (tmp_path / layout.KNOWN_HOSTS).read_text().splitlines()
     assert lines[0].startswith("# ")
     assert lines[1:] == ["192.0.2.20 ssh-ed25519 AAAAC3Nza"]
+
+
+FIVE = replace(
+    ANSWERS,
+    images=tuple(
+        ImageAnswer.parse(f"{name}_image=registry.example.com/tracker/{name}:2.1.0")
+        for name in ("app", "frontend", "keycloak", "db", "gateway")
+    ),
+)
+
+
+def test_services_that_nobody_has_are_left_out_of_every_file() -> None:
+    few, all_of_them = render(ANSWERS), render(FIVE)
+    assert "deployment/docker/keycloak/realm.json" in set(all_of_them) - set(few)
+    assert [path for path, text in few.items() if re.search(rb"keycloak|frontend_image", text)] == []
+    for path in (TEMPLATE, "docker-compose.yml"):
+        assert re.findall(r"^  (\w+):$", services_in(few[path]), re.MULTILINE) == ["backend", "db", "gateway"]
+        five = ["backend", "frontend", "keycloak", "db", "gateway"]
+        assert re.findall(r"^  (\w+):$", services_in(all_of_them[path]), re.MULTILINE) == five
+
+
+def services_in(compose: bytes) -> str:
+    return compose.decode().partition("\nservices:\n")[2].partition("\nnetworks:")[0].partition("\nvolumes:")[0]
+
+
+def test_every_service_has_limits_and_a_health_check() -> None:
+    services = services_in(render(FIVE)[TEMPLATE])
+    for setting in ("image:", "restart:", "healthcheck:", "networks:", "deploy: {resources", "logging:"):
+        missing = {"networks:": 1}.get(setting, 0)  # the database is in the default network alone
+        assert len(re.findall(rf"^    {setting}", services, re.MULTILINE)) == 5 - missing, setting
+    assert services.count("start_interval") == 5
+
+
+def test_a_developers_own_stack_runs_the_tags_that_were_given() -> None:
+    def images(answers: Answers) -> list[str]:
+        return re.findall(r"image: (\S+)", render(answers)["docker-compose.yml"].decode())
+
+    assert images(FIVE)[:2] == ["registry.example.com/tracker/app:2.1.0", "registry.example.com/tracker/frontend:2.1.0"]
+    assert images(ANSWERS)[0] == "registry.example.com/tracker/api:TAG"
 
 
 def test_images_that_the_compose_template_lacks_are_told(tmp_path: Path) -> None:
