@@ -99,7 +99,7 @@ def change_in_place(terminal: Terminal) -> None:
     file, (old, new) = layout.tfvars_file("staging"), MEMORY
     terminal.chapter("Staging gets more memory: one line in git, the machine restarts, nothing is lost")
     terminal.run("git pull --quiet")
-    terminal.run(f"sed -i 's/^memory *= {old}$/memory = {new}/' {file}")
+    terminal.run(f"sed -i '/^memory /s/{old}/{new}/' {file}")
     terminal.run(f"git commit --quiet --message 'More memory for staging' -- {file}")
     terminal.run("git push --quiet")
     terminal.run("fairlead provision -e staging --plan")
