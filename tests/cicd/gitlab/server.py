@@ -12,16 +12,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
 from tests.fixtures.git import git
 from tests.fixtures.git_https import PASSWORD, USER, HttpsServer
 
 PROGRAM = Path(__file__).parent / "program"
 FILE = "deployment/cicd/gitlab-ci.yml"
+INFRASTRUCTURE = {"TF_VAR_proxmox_api_token": "canary-of-proxmox", "PG_CONN_STR": "postgres://canary-of-the-state"}
 LONGEST = 300  # seconds for one pipeline
 
 
@@ -78,7 +80,7 @@ class Pipeline:
 
 @dataclass
 class GitLab:
-    """A project with the operator's deployment repository. variables: its own, beside what every shell has.
+    """A project with the operator's deployment repository.
 
     server: takes no push but with the token. repository: where it is on the server.
     """
@@ -87,35 +89,37 @@ class GitLab:
     server: HttpsServer
     repository: Path
     root: Path
-    variables: Mapping[str, str] = field(default_factory=dict)
     pipelines: int = 0
 
-    def pipeline(self, *words: str, source: str = "schedule") -> Pipeline:
+    def pipeline(self, *words: str, source: str = "schedule", recorder: Recorder | None = None) -> Pipeline:
         """Run one to its end, in a checkout as a runner makes it: shallow, detached, without notes.
 
-        source: GitLab's CI_PIPELINE_SOURCE. words: for gitlab-ci-local.
+        source: GitLab's CI_PIPELINE_SOURCE. words: for gitlab-ci-local. recorder: told of what the jobs start.
         """
         self.pipelines += 1
         place = self._check_out()
         self._set_variables()
-        done = subprocess.run(
-            [
-                gitlab_ci_local(),
-                f"--file={FILE}",
-                f"--home={self.root}",
-                f"--variable=CI_PIPELINE_SOURCE={source}",
-                *words,
-            ],
-            cwd=place,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LONGEST,
-        )
-        assert "pipeline finished" in done.stderr, done.stdout + done.stderr
-        return Pipeline(done.stdout + done.stderr, place)
+        with (
+            subprocess.Popen(
+                [
+                    gitlab_ci_local(),
+                    f"--file={FILE}",
+                    f"--home={self.root}",
+                    f"--variable=CI_PIPELINE_SOURCE={source}",
+                    *words,
+                ],
+                cwd=place,
+                env=self._shell(recorder),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as child,
+            recorder.watch(child.pid) if recorder else nullcontext(),
+        ):
+            stdout, stderr = child.communicate(timeout=LONGEST)
+        assert "pipeline finished" in stderr, stdout + stderr
+        return Pipeline(stdout + stderr, place)
 
     def _check_out(self) -> Path:
         self.root.mkdir(exist_ok=True)
@@ -127,7 +131,7 @@ class GitLab:
         return place
 
     def _set_variables(self) -> None:
-        """What a GitLab server knows, and the shorter waits of the tests: a project's variables beat the file's."""
+        """What a GitLab server knows and a project's owner sets, which beats the file: here, shorter waits."""
         known = {
             "CI_COMMIT_BRANCH": "main",
             "CI_DEFAULT_BRANCH": "main",
@@ -138,26 +142,29 @@ class GitLab:
             "HEALTH_CHECK_RETRIES": "2",
             "HEALTH_CHECK_DELAY": "1",
         }
+        values = {**known, **self.secrets}
         settings = self.root / ".gitlab-ci-local/variables.yml"
         settings.parent.mkdir(exist_ok=True)
-        settings.write_text(json.dumps({"global": known}))  # JSON is YAML
+        escaped = {name: value.replace("$", "$$") for name, value in values.items()}  # as on GitLab's own page
+        settings.write_text(json.dumps({"global": escaped}))  # JSON is YAML
 
-    def _environment(self) -> dict[str, str]:
-        """Of a job's shell: the machine's, and secrets as GitLab gives them, as variables.
-
-        They reach the jobs without gitlab-ci-local's own expansion of what looks like a variable in a value.
-        """
-        operator = self.operator
-        shell = {name: value for name, value in operator.variables.items() if name != "FAIRLEAD_SECRETS_DIR"}
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The project's protected, masked variables."""
         keys = {
             f"FAIRLEAD_CONTROL_SSH_KEY_{name.upper()}": machine.ssh_key.read_text()
-            for name, machine in operator.site.machines.items()
+            for name, machine in self.operator.site.machines.items()
         }
-        application = {f"FAIRLEAD_APPLICATION_{name.upper()}": value for name, value in operator.secrets.items()}
-        token = {
-            "FAIRLEAD_CONTROL_GIT_USERNAME": USER,
-            "FAIRLEAD_CONTROL_GIT_TOKEN": PASSWORD,
+        application = {f"FAIRLEAD_APPLICATION_{name.upper()}": value for name, value in self.operator.secrets.items()}
+        token = {"FAIRLEAD_CONTROL_GIT_USERNAME": USER, "FAIRLEAD_CONTROL_GIT_TOKEN": PASSWORD}
+        return {**INFRASTRUCTURE, **keys, **application, **token}
+
+    def _shell(self, recorder: Recorder | None) -> dict[str, str]:
+        """The environment of the runner's own shell, which knows no secret."""
+        shell = {name: value for name, value in self.operator.variables.items() if name != "FAIRLEAD_SECRETS_DIR"}
+        own = {
+            "FAIRLEAD_STATE_DIR": str(self.root / "state"),
             "GIT_SSL_CAINFO": str(self.server.ca),
+            "FORCE_COLOR": "0",
         }
-        state = {"FAIRLEAD_STATE_DIR": str(self.root / "state"), "FORCE_COLOR": "0"}
-        return {**shell, **keys, **application, **token, **state, **self.variables}
+        return {**shell, **own, **({"PATH": recorder.wrapped_path} if recorder else {})}
