@@ -11,9 +11,8 @@ HOW_TO = Path("docs/how-to/proxmox-token.md")
 
 
 def test_the_how_to_makes_roles_with_exactly_what_is_needed() -> None:
-    roles = {
-        name: set(held.split()) for name, held in re.findall(r'role add (\w+) --privs "([^"]+)"', HOW_TO.read_text())
-    }
+    text = HOW_TO.read_text()
+    roles = {name: set(held.split()) for name, held in re.findall(r'role add (\w+) --privs "([^"]+)"', text)}
     assert roles == {
         "FairleadMachine": set(privileges.MACHINE | privileges.AGENT),
         "FairleadTemplate": set(privileges.TEMPLATE),
