@@ -28,14 +28,15 @@ def drift(
     found = drift_of(open_scope(repo, environment, commit))
     out.document({"version": 1, **found.as_json()})
     if not found.found:
-        out.done(f"{environment}: everything is as {found.commit[:9]} says")
+        out.done(f"{environment}: everything is as git says")
         return
-    out.failed(f"{environment}: not as {found.commit[:9]} says")
-    titles = {"infrastructure": found.infrastructure, "running": found.running, "machine": found.machine}
-    for title, lines in titles.items():
-        for line in lines:
-            out.detail(f"{title}: {line}")
-    remedies = [f"fairlead provision -e {environment}"] if found.infrastructure else []
-    remedies += [f"fairlead deploy -e {environment}"] if found.running or found.machine else []
-    out.detail(f"→ {'; '.join(remedies)} brings it back")
+    again = "as in git again: fairlead"
+    if found.infrastructure:
+        out.waiting(f"{environment}: the infrastructure is not as {found.commit[:9]} says")
+        for line in (*found.infrastructure, f"{again} provision -e {environment}"):
+            out.detail(line)
+    if found.machine:
+        out.waiting(f"{environment}: the machine is not as {found.proven[:9]} says")
+        for line in (*found.machine, f"{again} deploy -e {environment} --commit {found.proven[:9]}"):
+            out.detail(line)
     raise typer.Exit(1)

@@ -1,10 +1,15 @@
-"""What differs from git without anybody having committed it: infrastructure by a plan, the machine by a look."""
+"""What differs from git without anybody having committed it: infrastructure by a plan, the machine by a look.
+
+The infrastructure is compared with the branch's head, which says what it is to be; the machine with the newest proven
+release, which is what it should run until another one is deployed.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 from fairlead.config.models import OpentofuProvision
 from fairlead.deploy.base import Deployer, Outcome
+from fairlead.deployment_repo.proofs import Proofs
 from fairlead.pipeline import rollout
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
@@ -12,36 +17,40 @@ from fairlead.provision.base import Machine
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One environment against one commit, in words. vm_ip: "" where there is no machine.
+    """One environment, in words. vm_ip: "" where there is no machine.
 
-    infrastructure: what an apply would change. running: images that do not run as pinned. machine: what a deploy would
-    change there besides, the Compose file included.
+    commit, infrastructure: compared with it, what an apply would change. proven, machine: the release that should run,
+    "" for none, and what on the machine is not as it says.
     """
 
     environment: str
-    commit: str
     vm_ip: str
+    commit: str
     infrastructure: tuple[str, ...]
-    running: tuple[str, ...]
-    machine: tuple[str, ...]
+    proven: str = ""
+    machine: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
         """Whether anything differs."""
-        return bool(self.infrastructure or self.running or self.machine)
+        return bool(self.infrastructure or self.machine)
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
-        found = {"infrastructure": self.infrastructure, "running": self.running, "machine": self.machine}
-        place = {"environment": self.environment, "commit": self.commit, "vm_ip": self.vm_ip, "drift": self.found}
-        return {**place, **{name: list(lines) for name, lines in found.items()}}
+        place = {"environment": self.environment, "vm_ip": self.vm_ip, "drifted": self.found}
+        commits = {"commit": self.commit, "proven": self.proven or None}
+        return {**place, **commits, "infrastructure": list(self.infrastructure), "machine": list(self.machine)}
 
 
 def drift_of(scope: Scope, deployer: Deployer | None = None) -> Drift:
     """Compare, and change nothing. Raises what a plan and a look at the machine raise."""
     machine = _machine(scope)
-    running, rest = _on_machine(scope, machine, deployer) if machine.vm_ip else ((), ())
-    return Drift(scope.environment, scope.commit, machine.vm_ip, machine.changes, running, rest)
+    found = Drift(scope.environment, machine.vm_ip, scope.commit, machine.changes)
+    proof = Proofs(scope.repository).last_proven(scope.environment)
+    if proof is None or not machine.vm_ip:
+        return found
+    lines = _on_machine(scope.at(proof.commit), machine, deployer)
+    return Drift(scope.environment, machine.vm_ip, scope.commit, machine.changes, proof.commit, lines)
 
 
 def _machine(scope: Scope) -> Machine:
@@ -50,14 +59,14 @@ def _machine(scope: Scope) -> Machine:
     return rollout.machine_of(scope)
 
 
-def _on_machine(scope: Scope, machine: Machine, deployer: Deployer | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The images that do not run as pinned, and what a deploy would change."""
+def _on_machine(scope: Scope, machine: Machine, deployer: Deployer | None) -> tuple[str, ...]:
+    """The images that do not run as pinned, and what else a deploy would change."""
     chosen = deployer or rollout.deployer_of(scope)
     running = rollout.running(scope, machine, deployer=chosen)
     result = rollout.deploy(scope, machine, f"{scope.environment} drift", deployer=chosen, dry_run=True)
     if fault := rollout.deploy_fault(scope, result):
         raise fault
-    services = tuple(f"{change.service}: {change.action}" for change in result.changes)
-    if result.outcome is Outcome.DEPLOYED and not services:
-        services = ("the Compose file or .env differs",)
-    return running.differences, services
+    lines = (*running.differences, *(f"{change.service}: {change.action}" for change in result.changes))
+    if result.outcome is Outcome.DEPLOYED and not lines:
+        lines = ("docker-compose.yml or .env on the machine is not the release's",)
+    return lines
