@@ -17,7 +17,7 @@ from fairlead.pipeline.runs import directory_of
 PATIENT, QUICK = ("settle: 20s", "delay: 15s", "stable_for: 15s"), ("settle: 1s", "delay: 1s", "stable_for: 3s")
 IDENTITY = ("git config user.name Ana", "git config user.email ana@example.com")
 RUN = "fairlead run -e staging"
-FIRST = demo.STACKS[demo.SHOP]
+ORDER = ("db", "keycloak", "gateway", "frontend", "backend")
 WHERE = {
     demo.SMALL: "The application answers on http://{staging}/api/version (staging) and "
     "http://{production}/api/version (production).",
@@ -111,9 +111,10 @@ def site(terminal: Terminal, lab: Lab, stack: str) -> Places:
 def begin(terminal: Terminal, places: Places, state: Path) -> None:
     """The application's images, and a deployment repository for them."""
     terminal.chapter("The application: its images, and a deployment repository that init writes")
-    for component, version in FIRST.items():
+    for component in ORDER:
         if component in demo.STACKS[places.stack]:
-            terminal.run(f"fairlead lab push {component} {version}{places.options}")
+            first = demo.STACKS[demo.SHOP][component]
+            terminal.run(f"fairlead lab push {component} {first}{places.options}")
     push = "git push --quiet -u origin main fairlead-scaffold"
     fresh = terminal.pending(push)
     if fresh:

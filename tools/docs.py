@@ -76,15 +76,15 @@ def recorded() -> "Recording":
 
 
 def recorded_demo() -> str:
-    """`make demo`, from nothing, in a lab of its own that is gone afterwards; the paths are those of a person."""
+    """`make demo SMALL=1`, from nothing, in a lab of its own that is gone afterwards; the paths are those of a person."""
     from demo.__main__ import play
-    from fairlead.lab.demo import SHOP
+    from fairlead.lab.demo import SMALL
     from fairlead.lab.site import Lab
 
     name, lines = f"docs-{os.getpid()}", list[str]()
     with tempfile.TemporaryDirectory(prefix="fairlead-docs-") as state:
         try:
-            play(name, SHOP, lines.append, {**os.environ, "FAIRLEAD_STATE_DIR": state})
+            play(name, SMALL, lines.append, {**os.environ, "FAIRLEAD_STATE_DIR": state})
         finally:
             Lab(name, Path(state)).down()
     return as_a_person_sees("\n".join(lines), name, Path(state))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.lab import demo
 from fairlead.lab.site import Lab, Site
 from tools import docs
 from tools.house import ROOT
@@ -59,11 +58,4 @@ def test_killed_in_the_middle_it_goes_on_and_shows_what_the_documentation_shows(
     assert "; 0 failed\n" in second
     assert "the release of" in second.partition("1.2.0 is broken")[2]
     told = [docs.as_a_person_sees(session, NAME, state) for session in (first, second)]
-    assert docs.outline(told) == small(docs.outline([docs.session_of(docs.DEMO)])), "run: make docs DEMO=1"
-
-
-def small(outline: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the documentation shows, without what only the larger application has."""
-    option, only = f" --stack {demo.SHOP}", set(demo.STACKS[demo.SHOP]) - set(demo.STACKS[demo.SMALL])
-    pushes = tuple(f"$ fairlead lab push {component} " for component in only)
-    return [(chapter, line.replace(option, "")) for chapter, line in outline if not line.startswith(pushes)]
+    assert docs.outline(told) == docs.outline([docs.session_of(docs.DEMO)]), "run: make docs DEMO=1"
