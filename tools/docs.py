@@ -76,7 +76,7 @@ def recorded() -> "Recording":
 
 
 def recorded_demo() -> str:
-    """`make demo SMALL=1`, from nothing, in a lab of its own that is gone afterwards; the paths are those of a person."""
+    """`make demo SMALL=1`, from nothing, in a lab of its own that is gone afterwards; with a person's paths."""
     from demo.__main__ import play
     from fairlead.lab.demo import SMALL
     from fairlead.lab.site import Lab
