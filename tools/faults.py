@@ -164,6 +164,8 @@ CASES: Mapping[str, Sequence[Case]] = {
              "faults/test_kill_matrix.py::test_whatever_is_lost_the_invariants_hold",
              "faults/test_kill_matrix.py::test_every_cell_has_been_tried_and_holds",
              "e2e/test_interruptions.py::test_killed_at_a_steps_boundary_it_goes_on_where_it_was",
+             "e2e/test_interruptions.py::test_killed_alone_the_machines_lock_keeps_order",
+             "e2e/test_interruptions.py::test_killed_in_the_middle_of_a_rollout_it_finishes",
              "faults/test_machine.py::"
              "test_killed_between_any_two_steps_no_request_fails_and_the_next_run_finishes"),
         case(72, "SIGTERM while a stage works", "its programs are stopped in order, the run is gone on with",
@@ -178,6 +180,15 @@ CASES: Mapping[str, Sequence[Case]] = {
         case(78, "no inodes, or a read-only disk here", "the same",
              "faults/test_processes.py::"
              "test_a_disk_that_takes_nothing_more_stops_a_run_before_it_changes_anything"),
+        case(79, "a clock that is an hour off", "a run is gone on with all the same",
+             "faults/test_clock.py::test_what_a_clock_that_is_an_hour_off_wrote_is_gone_on_with",
+             "registry/test_watcher.py::test_a_clock_that_was_set_back_makes_nothing_younger_than_new",
+             "pipeline/test_doctor.py::test_clock"),
+    ),
+    "PostgreSQL": (
+        case(42, "a server that restarts during a step", "waited for; nothing is done twice",
+             "faults/test_postgresql.py::test_a_server_that_is_restarted_during_a_step_is_waited_for",
+             "faults/test_postgresql.py::test_a_killed_run_is_gone_on_with_from_the_database"),
     ),
     "Secrets": (
         case(94, "a canary in every credential, through a success and failures", "found nowhere, in eight encodings",
@@ -210,7 +221,9 @@ def faults_page() -> str:
     parts = [
         "# Faults",
         "Made by `make docs` from `tools/faults.py`. What can go wrong, what must come of it, and the tests (below "
-        "`tests/`) that can fail. Numbers are those of the project's list of threats.",
+        "`tests/`) that can fail. Numbers are those of the project's list of threats. What takes too long for every "
+        "test run is run by hand: `python -m tests.faults.matrix`, `python -m tests.faults.machine_matrix`, "
+        "`python -m tests.faults.contention`, `python -m tests.fuzz`, `python -m benchmarks.soak`.",
     ]
     for area, cases in CASES.items():
         rows = [("case", "fault", "outcome", "tests"), ("---",) * 4, *map(_row, cases)]
