@@ -12,12 +12,11 @@ from pathlib import Path
 
 from fairlead import process
 from fairlead.errors import LabUsage, MachineUnready, ProgramFailed
-from fairlead.lab import addresses, machines, postgresql, secrets
+from fairlead.lab import addresses, background, machines, postgresql, secrets
 from fairlead.lab.engine import Docker
 from fairlead.lab.images import Images
 from fairlead.lab.postgresql import PostgresqlPlan
 from fairlead.lab.progress import at_once
-from fairlead.lab.proxmox_api import process as api_process
 from fairlead.lab.proxmox_api.cluster import TEMPLATE, state_file, tokens_at
 from fairlead.lab.proxmox_api.containers import copies
 from fairlead.lab.proxmox_api.faults import Faults, Kind
@@ -145,7 +144,7 @@ def _postgresql(docker: Docker, images: Images, plan: InfrastructurePlan) -> Non
 
 
 def _api(images: Images, plan: InfrastructurePlan) -> None:
-    if api_process.serving(plan.api_directory) is not None:
+    if background.serving(plan.api_directory) is not None:
         return
     with images.progress.phase(f"Proxmox API {plan.endpoint}"):
         try:
@@ -223,4 +222,4 @@ def remove_copies(docker: Docker, lab: str, directory: Path) -> None:
 
 def end(directory: Path) -> bool:
     """End the lab's API. False: none ran."""
-    return api_process.end(api_place(directory))
+    return background.end(api_place(directory))

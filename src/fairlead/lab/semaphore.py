@@ -11,8 +11,8 @@ from pathlib import Path
 from fairlead import process
 from fairlead.errors import MachineUnready
 from fairlead.lab import addresses, secrets
+from fairlead.lab import background as served
 from fairlead.lab.progress import Progress, wait_until
-from fairlead.lab.proxmox_api import process as served
 from fairlead.lab.sockets import answers
 
 PORT = 3000

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from fairlead.lab import addresses, infrastructure, machines, postgresql, registry, repositories, semaphore
+from fairlead.lab import addresses, background, infrastructure, machines, postgresql, registry, repositories, semaphore
 from fairlead.lab.containers import names_of
 from fairlead.lab.progress import at_once
-from fairlead.lab.proxmox_api import process as api_process
 from fairlead.lab.site import Lab
 from fairlead.lab.sockets import answers
 
@@ -112,7 +111,7 @@ def _processes(lab: Lab, address: str) -> list[PartStatus]:
 
 
 def _process(name: str, place: Path, address: str, port: int) -> PartStatus:
-    state = "exited" if api_process.serving(place) is None else RUNNING
+    state = "exited" if background.serving(place) is None else RUNNING
     return PartStatus(name, "", address, state, answers(address, port))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -62,11 +63,16 @@ class Client:
         return str(self.get(f"{NODE}/tasks/{upid}/status").get("exitstatus", ""))
 
 
-@contextlib.contextmanager
-def client(api: ProxmoxApi, token: str = "", timeout: float = 20) -> Iterator[Client]:
+def client(api: ProxmoxApi, token: str = "", timeout: float = 20) -> contextlib.AbstractContextManager[Client]:
     """A client with this token; empty: root's."""
-    context = ssl.create_default_context(cafile=str(api.ca_file))
-    headers = {"Authorization": f"PVEAPIToken={token or api.root_token}"}
-    base = f"{api.url}api2/json"
+    return connected(api.url, api.ca_file, token or api.root_token, timeout)
+
+
+@contextlib.contextmanager
+def connected(url: str, ca_file: Path, token: str, timeout: float = 60) -> Iterator[Client]:
+    """A client of whichever API."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    headers = {"Authorization": f"PVEAPIToken={token}"}
+    base = f"{url}api2/json"
     with httpx2.Client(verify=context, base_url=base, headers=headers, timeout=timeout, trust_env=False) as http:
         yield Client(http)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairlead.lab.proxmox_api import process
+from fairlead.lab import background
 from fairlead.lab.proxmox_api.api import ProxmoxApi
 from fairlead.lab.proxmox_api.containers import Containers
 
@@ -51,7 +51,7 @@ def _serve(options: argparse.Namespace, report: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     try:
         with (
-            process.alone(options.directory),
+            background.alone(options.directory),
             ProxmoxApi.start(
                 options.directory,
                 Containers(options.lab, options.lab_directory, options.registry, options.image),

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from fairlead.lab.proxmox_api.process import alone
+from fairlead.lab.background import alone
 from fairlead.lab.semaphore_api.server import serving
 
 TICK = 2.0

@@ -1,4 +1,8 @@
-"""The API's process: whether it lives, and how it is ended."""
+"""A process that outlives the command that started it: whether it lives, and how it is ended.
+
+Its process id is in a file that it holds locked for as long as it lives, so that nobody ever ends another process that
+happens to have the number.
+"""
 
 import contextlib
 import fcntl
