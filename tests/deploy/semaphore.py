@@ -1,5 +1,6 @@
 """A Semaphore project for a small repository whose playbook runs on this very machine: Ansible is real."""
 
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,16 @@ COUNT = """
 - name: Count
   ansible.builtin.lineinfile: {{path: {place}/plays, line: "{{{{ fairlead_run | default('look') }}}} {{{{ VM_IP }}}} {{{{ semaphore_vars.task_details.id }}}}", create: true, mode: "0600"}}
 """  # noqa: E501 - one line is one task
+# A module that says whatever it is told to, as the real one would.
+PRETEND = """\
+#!/usr/bin/python3
+import json, sys
+print(json.dumps({"changed": False, "services": {}, **json.load(open(sys.argv[1]))["result"]}))
+WANT_JSON = True
+"""
+RUNNING = {"container": "web-1", "image": str(PIN), "digests": [PIN.digest], "status": "running", "health": ""}
+SEEN = json.dumps({"outcome": "match", "differences": [], "services": {"web": [RUNNING]}})
+MATCH = f"- {{name: Inspect, pretend: {{result: {SEEN}}}}}\n"
 SETTINGS = SemaphoreDeploy.model_validate({"with": "semaphore"})
 QUICK = Pace(poll=0.05, running=60.0, patience=30.0, stopping=5.0)
 
@@ -65,11 +76,12 @@ class Yard:
         self.commit = self.write(self.tasks)
         self.set_up()
 
-    def write(self, tasks: str) -> str:
-        """Commit playbooks: deploy.yml counts and does `tasks`, inspect.yml counts. Returns the commit."""
+    def write(self, tasks: str, look: str = MATCH) -> str:
+        """Commit playbooks: deploy.yml counts and does `tasks`, inspect.yml counts and says `look`. The commit's id."""
         count = COUNT.format(place=self.root)
-        plays = {layout.PLAYBOOK: count + tasks, layout.INSPECTION: count}
+        plays = {layout.PLAYBOOK: count + tasks, layout.INSPECTION: count + look}
         files = {path: PLAY + _indented(text) for path, text in plays.items()}
+        files[f"{layout.ANSIBLE}/library/pretend.py"] = PRETEND
         return self.git.write({layout.inventory_file("staging"): INVENTORY, **files}, "Change the playbooks")
 
     def set_up(self, **options: Any) -> list[Change]:

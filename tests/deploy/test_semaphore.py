@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from fairlead.config import layout
 from fairlead.config.secrets import Secret
 from fairlead.deploy.base import Event, Outcome
 from fairlead.deploy.semaphore.api import Server
 from fairlead.errors import InvalidSetting, ProgramInterrupted, SiteFault
+from tests.deploy.playbooks import PIN
 from tests.deploy.semaphore import PASSWORD, QUICK, Clock, Yard
 from tests.lab.semaphore_api.running import Running, running
 
@@ -27,14 +27,10 @@ OUTPUT = "GET /project/{project_id}/tasks/{task_id}/output"
 SLEEP = "- ansible.builtin.command: sleep 600\n"
 FAIL = '- ansible.builtin.fail: {msg: "the disk is gone"}\n'
 LIE = """
-- pretend: {}
+- pretend: {result: {outcome: deployed, changed: true}}
 - ansible.builtin.fail: {msg: "and yet it failed"}
 """
-PRETEND = """\
-#!/usr/bin/python3
-import json
-print(json.dumps({"changed": True, "outcome": "deployed", "services": {}}))
-"""
+DIFFERS = "- pretend: {result: {failed: true, outcome: differs, differences: ['web: runs another'], msg: differs}}\n"
 SAY_SECRET = """
 - name: Write
   ansible.builtin.copy: {content: "{{ password }}", dest: "PLACE/written", mode: "0600"}
@@ -181,7 +177,7 @@ def test_a_task_that_runs_for_ever_is_stopped_and_the_machine_is_looked_at(tmp_p
     assert "because it ran for more than 60 s" in result.reason
     assert "The machine runs this release; whether the deploy came to its end is not known" in result.reason
     assert [(task["message"].partition(" staging")[0], task["status"]) for task in yard.posted] == [
-        ("fairlead inspect", "success"),
+        ("fairlead inspects", "success"),
         ("fairlead run-1 deploys", "error"),
     ]
 
@@ -250,9 +246,7 @@ def test_a_log_that_is_missing_makes_no_success(tmp_path: Path, semaphore: Runni
 
 
 def test_success_is_never_read_from_the_log(tmp_path: Path, semaphore: Running) -> None:
-    yard = Yard(tmp_path, semaphore)
-    yard.git.write({f"{layout.ANSIBLE}/library/pretend.py": PRETEND})
-    yard.commit = yard.write(LIE)
+    yard = Yard(tmp_path, semaphore, LIE)
     result = yard.deployer().deploy(yard.request())
     assert (result.outcome, result.changes) == (Outcome.SITE_FAULT, ())
     assert "and yet it failed" in result.reason
@@ -276,6 +270,7 @@ def test_a_site_fault_may_be_tried_again_by_the_same_run(yard: Yard) -> None:
     [
         ("templates", "deploy staging", {"playbook": "other.yml"}, "its playbook is 'other.yml'"),
         ("templates", "deploy staging", {"app": "bash"}, "its app is 'bash'"),
+        ("templates", "deploy staging", {"arguments": '["--tags", "x"]'}, "its arguments have '--tags'"),
         (
             "inventory",
             "fairlead staging",
@@ -303,7 +298,7 @@ def test_a_template_that_is_edited_while_its_task_waits_is_told(yard: Yard) -> N
 
     def edit(event: Event) -> None:
         if event.state == "started" and event.detail == "waiting":
-            yard.edit("templates", "deploy staging", arguments='["-v", "--tags", "none"]')
+            yard.edit("templates", "deploy staging", arguments='["-v", "--diff"]')
             yard.semaphore.plan()
 
     result = yard.deployer().deploy(yard.request(on_event=edit))
@@ -311,6 +306,40 @@ def test_a_template_that_is_edited_while_its_task_waits_is_told(yard: Yard) -> N
     yard.set_up()
     assert yard.deployer().deploy(yard.request()).outcome is Outcome.DEPLOYED
     assert len(yard.posted) == 2
+
+
+def test_what_runs_is_read_from_a_task_of_its_own(yard: Yard) -> None:
+    assert yard.deployer().check_running(yard.look()).matches
+    yard.semaphore.plan({"route": POST, "status": 500, "times": 99})  # and no earlier look answers for this one
+    with pytest.raises(SiteFault, match="Cannot read what runs"):
+        yard.deployer().check_running(yard.look())
+    yard.semaphore.plan({"route": POST, "status": 500, "after": True})
+    another = replace(yard.look(), pins={"other_image": PIN.with_tag("2.0", f"sha256:{'2' * 64}")})
+    running = yard.deployer().check_running(another)
+    assert running.differences == (f"other_image: nothing runs {another.pins['other_image']}",)
+    assert len({task["message"] for task in yard.posted}) == len(yard.posted) == 2
+
+
+def test_a_look_that_failed_or_looked_at_nothing_proves_nothing(yard: Yard) -> None:
+    yard.commit = yard.write("", look=DIFFERS)
+    assert yard.deployer().check_running(yard.look()).differences == ("web: runs another",)
+    yard.commit = yard.write("", look="")
+    with pytest.raises(SiteFault) as error:
+        yard.deployer().check_running(yard.look())
+    assert "looked at nothing" in error.value.why
+
+
+def test_a_look_whose_log_is_cut_off_has_its_status_as_the_verdict(yard: Yard) -> None:
+    yard.semaphore.plan({"route": OUTPUT, "status": 500, "times": 9999})
+    assert yard.deployer().check_running(yard.look()).matches
+
+
+def test_a_very_long_run_fits_a_message(yard: Yard) -> None:
+    yard.semaphore.plan({"route": READ, "status": 401, "times": 1})
+    yard.deployer().deploy(yard.request("r" * 200))
+    [task] = yard.posted
+    assert len(task["message"]) < 250
+    assert yard.commit in task["message"]
 
 
 def test_two_orchestrators_play_one_after_the_other_and_the_second_is_told_of_the_first(

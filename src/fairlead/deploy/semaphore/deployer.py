@@ -1,6 +1,8 @@
 """The deployer by Semaphore: which task, what it means, and what the machine is in when nothing can be said of it."""
 
 import contextlib
+import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +22,7 @@ from fairlead.deploy.base import (
 )
 from fairlead.deploy.inventory import extra_vars, unsafe
 from fairlead.deploy.semaphore.api import Server
-from fairlead.deploy.semaphore.following import ENDED, Followed, Pace, Tasks, task_body
+from fairlead.deploy.semaphore.following import ENDED, GIVEN_UP, Followed, Pace, Tasks, task_body
 from fairlead.deploy.semaphore.output import Transcript
 from fairlead.deploy.semaphore.place import Place, find, project_of, require_fit, template_name
 from fairlead.deploy.semaphore.records import Record, Records
@@ -68,8 +70,11 @@ class SemaphoreDeployer:
             followed = self._inspect(request)
         except SemaphoreError as error:
             raise cannot_look(request, ": ".join(filter(None, (error.what, error.why))), error.remedy) from error
-        seen = report.running(followed.transcript.results)
+        results = followed.transcript.results
+        seen = report.running(results)
         if followed.status == "success":  # the verdict is the status; what was seen is detail
+            if seen is None and followed.transcript.is_whole:
+                raise cannot_look(request, f"Semaphore's task {followed.task} looked at nothing", _VERBOSE)
             return Running(seen.containers, unpinned(request.pins, seen.containers)) if seen else Running((), ())
         if followed.status == "error" and seen and seen.differences:
             return seen
@@ -83,10 +88,11 @@ class SemaphoreDeployer:
     def _inspect(self, request: Target) -> Followed:
         place = self._place(request, layout.INSPECTION)
         tasks = self._tasks(place)
-        body = task_body(
-            self._values(request), f"fairlead inspect {request.environment}", request.commit, dry_run=False
-        )
-        return self._follow(tasks, tasks.post(place, body)["id"], request)
+        body = task_body(self._values(request), _once(f"fairlead inspects {request.environment}"), request.commit)
+        followed = self._follow(tasks, tasks.post(place, body)["id"], request)
+        if self._place(request, layout.INSPECTION).fingerprint != place.fingerprint:
+            raise cannot_look(request, _edited(followed.task))
+        return followed
 
     def _place(self, request: Target, playbook: str) -> Place:
         project = project_of(self.server, self.settings, request.app)
@@ -103,7 +109,7 @@ class SemaphoreDeployer:
         place = self._place(request, layout.PLAYBOOK)
         tasks = self._tasks(place)
         if request.dry_run:
-            body = task_body(values, f"{_purpose(request)}: dry run", request.commit, dry_run=True)
+            body = task_body(values, _once(f"{_purpose(request)}: dry run"), request.commit, dry_run=True)
             return self._result(self._follow(tasks, tasks.post(place, body)["id"], request), request)
         record, attached = self._attach(tasks, request, place)
         if record is None:
@@ -142,7 +148,7 @@ class SemaphoreDeployer:
     ) -> Record:
         purpose = _purpose(request)
         self.at("deploy:before-post")
-        task = tasks.post(place, task_body(values, _message(purpose, attempt), request.commit, dry_run=False))
+        task = tasks.post(place, task_body(values, _message(purpose, attempt), request.commit))
         self.at("deploy:before-record")
         record = Record(self.server.url, place.project, task["id"], purpose, attempt, place.fingerprint)
         self.records.write(record)
@@ -155,18 +161,18 @@ class SemaphoreDeployer:
         return result
 
     def _edited(self, followed: Followed, record: Record, fingerprint: str) -> DeployResult:
-        """Nobody can say what ran. The next try is a new task, on what is there now."""
+        """The next try is a new task, on what is there now."""
         self.records.write(replace(record, told=True, fingerprint=fingerprint))
         return DeployResult(
             Outcome.SITE_FAULT,
-            f"Semaphore's template, or what it is made of, was edited while task {followed.task} was under way",
+            _edited(followed.task),
             remedy="Repeat the command: it starts a new task on what is there now",
             code="template-edited",
         )
 
     def _result(self, followed: Followed, request: DeployRequest) -> DeployResult:
         """The outcome. Success is the status alone; what the output says of it is detail."""
-        if followed.late or followed.status == "stopped":
+        if followed.late or followed.status in GIVEN_UP:
             return self._unfinished(followed, request)
         transcript = followed.transcript
         exit_code = 0 if followed.status == "success" else 1
@@ -208,12 +214,27 @@ class SemaphoreDeployer:
         return report.why(transcript.results, request.vm_ip, f"{transcript.missing}\n{transcript.tail}".strip())
 
 
+_VERBOSE = "fairlead doctor says whether its template passes -v; without it results cannot be read"
+_LONGEST_RUN = 120  # Semaphore keeps 250 characters of a message
 _AGAIN = "Repeat the command; fairlead doctor looks at Semaphore"
 
 
 def _purpose(request: DeployRequest) -> str:
     """What a task is for, as its message begins: which run, environment and commit."""
-    return f"fairlead {request.run} deploys {request.environment} {request.commit}"
+    run = request.run
+    if len(run) > _LONGEST_RUN:
+        run = f"{run[:100]}~{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+    return f"fairlead {run} deploys {request.environment} {request.commit}"
+
+
+def _once(message: str) -> str:
+    """A message that no other task has: what is asked anew is never answered by an earlier task."""
+    return f"{message} {secrets.token_hex(6)}"
+
+
+def _edited(task: int) -> str:
+    """Why nobody can say what ran."""
+    return f"Semaphore's template, or what it is made of, was edited while task {task} was under way"
 
 
 def _message(purpose: str, attempt: int) -> str:

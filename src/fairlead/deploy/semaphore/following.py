@@ -13,7 +13,8 @@ from fairlead.deploy.semaphore.output import Transcript
 from fairlead.deploy.semaphore.place import Place
 from fairlead.errors import SemaphoreError, SemaphoreRefused, SemaphoreUnreachable
 
-ENDED = ("success", "error", "stopped")
+GIVEN_UP = ("stopped", "rejected")
+ENDED = ("success", "error", *GIVEN_UP)
 RUNNING = ("running", "stopping")
 _POSTS = 3
 
@@ -179,7 +180,7 @@ class Tasks:
                 return status
 
 
-def task_body(values: Mapping[str, object], message: str, commit: str, *, dry_run: bool) -> dict[str, Any]:
+def task_body(values: Mapping[str, object], message: str, commit: str, *, dry_run: bool = False) -> dict[str, Any]:
     """What is posted. values: extra-vars, which the real server shows in `ps` on its host: no secret among them."""
     return {
         "environment": json.dumps(values, ensure_ascii=True),

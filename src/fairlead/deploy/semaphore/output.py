@@ -33,13 +33,15 @@ _STATES: Mapping[str, EventState] = {
 class Transcript:
     """The lines of one task's output, taken as they come.
 
-    mask: applied to all free text. missing: why the server gave no output, "" where it did.
+    mask: applied to all free text. is_whole: its end, the recap, was seen. missing: why the server gave no output, ""
+    where it did.
     """
 
     mask: Mask
     on_event: OnEvent
     results: list[TaskResult] = field(default_factory=list)
     nothing_changed: bool = False
+    is_whole: bool = False
     missing: str = ""
     _lines: list[str] = field(default_factory=list)
     _task: str = ""
@@ -70,7 +72,7 @@ class Transcript:
         elif retry := _RETRY.match(line):
             self.on_event(Event(self._task, "retrying", 0.0, self.mask(retry[1])))
         elif recap := _RECAP.match(line):
-            self.nothing_changed = recap[1] == "0"
+            self.nothing_changed, self.is_whole = recap[1] == "0", True
         else:
             self.on_event(Event(self.mask(line), "note"))
 

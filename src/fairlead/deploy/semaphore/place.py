@@ -6,6 +6,7 @@ fingerprint tells whether somebody edits it while a task waits.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from fairlead.errors import SemaphoreMissing, SemaphoreRefused
 
 _SORTED = {"sort": "name", "order": "asc"}
 OURS = ("VM_IP", "fairlead_", "allow_unpinned", "ansible_host_key_checking")
+# -vvv would print the module's arguments, with the application's secrets.
+_HARMLESS = re.compile(r"-v{1,2}|--diff|--forks=\d+", re.ASCII)
 _MEANING = {
     "template": (
         "name", "playbook", "arguments", "git_branch", "app",
@@ -66,9 +69,23 @@ class Place:
             yield f"its inventory {inventory.get('name')!r} is not the repository's file {wanted}"
         if str(self.repository.get("git_url", "")).startswith("/"):
             yield "its repository is a path, from which Semaphore checks out no commit: write file://…"
+        yield from self._overrides(images)
+
+    def _overrides(self, images: Mapping[str, object]) -> Iterator[str]:
+        for word in _words(self.template.get("arguments")):
+            if not _HARMLESS.fullmatch(word):
+                yield f"its arguments have {word!r}, which may leave out what a deploy is"
         for name in _names(self.environment.get("json")):
             if name.startswith(OURS) or name in images:
                 yield f"its environment {self.environment.get('name')!r} sets {name}, which would beat this deploy's"
+
+
+def _words(text: object) -> list[str]:
+    try:
+        words = json.loads(str(text or "[]"))
+    except ValueError:
+        return [str(text)]
+    return [str(word) for word in words] if isinstance(words, list) else [str(words)]
 
 
 def _names(text: object) -> list[str]:
