@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairlead.config.directories import cache_directory
 from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
 
@@ -22,6 +23,11 @@ GROOVY = "org.codehaus.groovy:groovy-all:2.4.21"  # of jenkins-core
 GROOVY_SHA256 = "de65260cf2070442e99882f2f3d72e7531725c1e6a257446cc0cea525c607bd0"
 HARNESS = Path(__file__).parent / "harness"
 SCRIPT = "deployment/cicd/Jenkinsfile"
+INFRASTRUCTURE = {
+    "proxmox-url": "TF_VAR_proxmox_endpoint",
+    "proxmox-api-token": "TF_VAR_proxmox_api_token",
+    "pg-conn-str": "PG_CONN_STR",
+}
 LONGEST = 300  # seconds for one build
 # Groovy 2.4 is older than Java's modules; the first option starts quicker.
 _JAVA = (
@@ -132,12 +138,16 @@ class Started:
         (self.home / "abort").touch()
 
 
-def server_for(operator: Operator, library: str, root: Path) -> Jenkins:
+def server_for(
+    operator: Operator, library: str, root: Path, infrastructure: Mapping[str, str] | None = None
+) -> Jenkins:
     """A pipeline for an operator's repository, with the credentials that its Jenkinsfile names.
 
-    The agent is the shipped image's: git has an identity there, and only waits are made shorter.
+    infrastructure: OpenTofu's variables, where it makes the machines.
+
+    The agent is as the shipped image: git has an identity there, and only waits are made shorter.
     """
-    home = root / "home"
+    home, given = root / "home", infrastructure or {}
     home.mkdir(parents=True)
     (home / ".gitconfig").write_text("[user]\n\tname = Fairlead\n\temail = fairlead@example.com\n")
     agent = {
@@ -145,12 +155,18 @@ def server_for(operator: Operator, library: str, root: Path) -> Jenkins:
         "LC_ALL": "C.UTF-8",
         "HOME": str(home),
         "FAIRLEAD_STATE_DIR": str(home / "state"),
+        "XDG_CACHE_HOME": str(cache_directory().parent),  # where OpenTofu was built
+        **{name: given[name] for name in ("SSL_CERT_FILE",) if name in given},
     }
     key = (operator.site.secrets / "control" / "ssh_key_staging").read_text()
     credentials = {
         "git-push-token": {"kind": "text", "value": f"{operator.core}-git"},
         "deploy-ssh-key": {"kind": "key", "user": "deploy", "value": key},
         **{name.replace("_", "-"): {"kind": "text", "value": value} for name, value in operator.secrets.items()},
+        **{
+            name: {"kind": "text", "value": given.get(variable, "not-used-here")}
+            for name, variable in INFRASTRUCTURE.items()
+        },
     }
     return Jenkins(root, operator.remote.as_uri(), agent, credentials, library)
 

@@ -1,18 +1,22 @@
 """The shipped Jenkinsfile, played whole: real git, a real registry, a machine, the deployer, Jenkins' habits."""
 
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cicd.jenkins.server import Jenkins, server_for
+from fairlead.scaffold.render import RECORD, Record, render
+from tests.cicd.infrastructure import made_by_opentofu
+from tests.cicd.jenkins.server import INFRASTRUCTURE, SCRIPT, Jenkins, server_for
 from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
+from tests.fixtures.git import git
+from tests.fixtures.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.lab
 STAGES = ("Detect", "Infrastructure", "Release", "Deploy", "Verify", "Roll back")
-TEMPLATE = "deployment/ansible/templates/docker-compose.yml.j2"
+GIVEN = {"sh", "fairlead", "python", "python3"}  # what Jenkins gives to a stage: its shell, and Fairlead itself
 
 
 @pytest.fixture
@@ -27,36 +31,65 @@ def statuses(*pairs: str) -> dict[str, str]:
     return {stage: words[letter] for stage, letter in zip(STAGES, pairs, strict=False)}
 
 
-def test_a_new_image_is_released_once_and_proven(shop: Operator, jenkins: Jenkins) -> None:
-    nothing = jenkins.build()
-    assert (nothing.result, nothing.description) == ("SUCCESS", "nothing new"), nothing
-    assert nothing.stages == statuses("S", "-", "-")
-    before = shop.head
-    pushed = shop.push()
-    recorder = Recorder(shop.root / "recorder", jenkins.agent["PATH"])
-    build = jenkins.build(recorder=recorder)
+def write_for_opentofu(shop: Operator) -> None:
+    """The file as init writes it where OpenTofu makes the machines."""
+    shop.pull()
+    record = Record.parse((shop.checkout / RECORD).read_bytes())
+    (shop.checkout / SCRIPT).write_bytes(render(replace(record.answers, addresses={}))[SCRIPT])
+    git(shop.checkout, "commit", "--quiet", "--all", "-m", "Let Jenkins run OpenTofu")
+    git(shop.checkout, "push", "--quiet", "origin", "HEAD:main")
+
+
+def test_a_new_image_is_released_once_and_proven_on_a_machine_that_opentofu_makes(
+    shop: Operator, harness: str, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """From the push of an image to its proof; then nothing any more, also when its own push starts a build."""
+    write_for_opentofu(shop)
+    with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
+        jenkins = server_for(shop, harness, tmp_path / "jenkins", infrastructure)
+        before, pushed = shop.head, shop.push()
+        recorder = Recorder(tmp_path / "recorder", jenkins.agent["PATH"])
+        build = jenkins.build(recorder=recorder)
+        its_own_push = jenkins.build()
     assert build.result == "SUCCESS", build
     assert build.stages == statuses(*"SSSSS-")
-    assert build.description == f"{shop.head[:7]} {shop.since(before)[0]}"
-    assert (len(shop.since(before)), shop.version()) == (1, pushed.tag)
+    subjects = shop.since(before)
+    assert [subject.rpartition(" → ")[2] for subject in subjects if " → " in subject] == [pushed.tag], subjects
+    assert build.description
+    assert build.description.endswith(subjects[0])
     proof = json.loads(build.archived["result/proof.json"])["proof"]
-    assert (proof["commit"], proof["run"].startswith("jenkins-2-")) == (shop.head, True)
+    assert (shop.version(), proof["run"].startswith("jenkins-1-")) == (pushed.tag, True)
     assert set(proof["checks"]) == set(build.tests)
     assert all(build.tests.values())
-    its_own_push = jenkins.build()  # what a webhook for the bump's own commit starts
-    assert (its_own_push.description, shop.since(before)) == ("nothing new", shop.since(before)[:1]), its_own_push
-    assert_classes_of_secrets(shop, jenkins, recorder)
+    assert (its_own_push.result, its_own_push.description) == ("SUCCESS", "nothing new"), its_own_push
+    assert its_own_push.stages == statuses("S", "-", "-")
+    assert shop.since(before) == subjects
     assert shop.core not in build.log
+    assert_secrets_apart(jenkins, recorder)
 
 
-def assert_classes_of_secrets(shop: Operator, jenkins: Jenkins, recorder: Recorder) -> None:
-    """Beside the shell that Jenkins starts and Fairlead itself, which both have what Jenkins gave to the stage."""
-    own = {"sh", "fairlead", "test", "mkdir", "rm", "python", "python3"}
-    seen = {one.name for one in recorder.started}
-    assert {"git", "ssh", "ansible"} <= seen, seen
-    values = {name: credential["value"] for name, credential in jenkins.credentials.items()}
-    held = {name: recorder.holders(value) - own for name, value in values.items()}
-    assert not any(held.values()), held
+def assert_secrets_apart(jenkins: Jenkins, recorder: Recorder) -> None:
+    """Of what Fairlead starts, only OpenTofu has secrets in its variables: the infrastructure's."""
+    assert {"git", "ssh", "ansible", "tofu"} <= {one.name for one in recorder.started}
+    for name, credential in jenkins.credentials.items():
+        holders = recorder.holders(credential["value"]) - GIVEN
+        if name in INFRASTRUCTURE:
+            assert "tofu" in holders, name
+            holders = {holder for holder in holders if not holder.startswith(("tofu", "terraform-provider-"))}
+        assert holders == set(), name
+
+
+def test_the_file_asks_jenkins_for_what_the_documentation_says(jenkins: Jenkins) -> None:
+    build = jenkins.build()
+    assert (build.result, build.description) == ("SUCCESS", "nothing new"), build
+    assert build.stages == statuses("S", "-", "-")
+    assert build.declared["triggers"][0] == {"name": "cron", "arguments": ["H/15 * * * *"]}
+    assert [one["name"] for one in build.declared["options"]] == [
+        "disableConcurrentBuilds",
+        "timeout",
+        "buildDiscarder",
+    ]
+    assert build.declared["parameters"][0]["arguments"][0]["choices"] == ["staging", "production"]
 
 
 def test_a_release_that_fails_its_checks_is_taken_back_and_quarantined(shop: Operator, jenkins: Jenkins) -> None:
@@ -114,11 +147,3 @@ def test_a_person_takes_the_newest_release_back(shop: Operator, jenkins: Jenkins
     assert build.description == "asked for: rolled back"
     assert (shop.version(), str(bad) in shop.quarantine()) == (good, True)
     assert "customers $complain 'loudly'" in shop.quarantine()
-
-
-def test_the_file_asks_jenkins_for_what_the_documentation_says(shop: Operator, jenkins: Jenkins) -> None:
-    declared = jenkins.build(ENVIRONMENT="production").declared
-    assert declared["triggers"][0] == {"name": "cron", "arguments": ["H/15 * * * *"]}
-    assert {one["name"] for one in declared["options"]} == {"disableConcurrentBuilds", "timeout", "buildDiscarder"}
-    assert declared["parameters"][0]["arguments"][0]["choices"] == ["staging", "production"]
-    assert os.environ.get("ENVIRONMENT") is None
