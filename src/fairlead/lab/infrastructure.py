@@ -126,9 +126,9 @@ def api_place(directory: Path) -> Path:
     return directory / "proxmox"
 
 
-def up(docker: Docker, images: Images, plan: InfrastructurePlan, environments: Sequence[str]) -> Infrastructure:
-    """Start what does not run; wait until it answers. environments: those whose machines OpenTofu is to make."""
-    _remember(plan.api_directory, environments)
+def up(docker: Docker, images: Images, plan: InfrastructurePlan, named: Sequence[str]) -> Infrastructure:
+    """Start what does not run; wait until it answers. named: environments whose machines OpenTofu is to make."""
+    _remember(plan.api_directory, named)
     at_once([lambda: _postgresql(docker, images, plan), lambda: _api(images, plan)], images.progress.note)
     made = read(plan)
     assert made is not None  # both answer by now
@@ -155,11 +155,11 @@ def _api(images: Images, plan: InfrastructurePlan) -> None:
             ) from error
 
 
-def _remember(directory: Path, environments: Sequence[str]) -> None:
+def _remember(directory: Path, named: Sequence[str]) -> None:
     """Who was named first keeps its place."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     known = _known(directory)
-    lines = [*known, *(name for name in environments if name not in known)]
+    lines = [*known, *(name for name in named if name not in known)]
     draft = directory / f".{_ENVIRONMENTS}"
     draft.write_text("".join(f"{line}\n" for line in lines), "ascii")
     draft.replace(directory / _ENVIRONMENTS)
@@ -168,6 +168,11 @@ def _remember(directory: Path, environments: Sequence[str]) -> None:
 def _known(directory: Path) -> list[str]:
     file = directory / _ENVIRONMENTS
     return file.read_text("ascii").split() if file.exists() else []
+
+
+def environments(directory: Path) -> list[str]:
+    """Those whose machines OpenTofu is to make, in the order in which they were named."""
+    return _known(api_place(directory))
 
 
 def exists(directory: Path) -> bool:

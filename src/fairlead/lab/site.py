@@ -143,7 +143,8 @@ class Lab:
 
         environments: one machine each; empty takes those that the lab has, else staging and production. subnet: None
         keeps the lab's, else takes the first free one. bases: images to make meanwhile where the engine lacks them.
-        proxmox: a Proxmox API and a PostgreSQL too; the environments' machines are then OpenTofu's to make.
+        proxmox: a Proxmox API and a PostgreSQL too; the environments' machines are then OpenTofu's to make. A lab that
+        has them keeps them.
         with_semaphore: a stand-in for Semaphore too.
 
         Raises LabUsage, LabSubnetInUse, EngineUnreachable, MachineUnready, Busy.
@@ -156,17 +157,22 @@ class Lab:
             engine.ensure(self.docker, self.own_engine, self.progress, self.may_install)
             network = self._network(subnet)
             present = self.existing.positions(network)
+            proxmox = proxmox or infrastructure.exists(self.directory)
             wanted = environments or tuple(present) or DEFAULT_ENVIRONMENTS
             positions = place(present, () if proxmox else wanted)
             served, image = self._foundations(network, bases)
             found = self._machines(positions, network, served, image)
-            if proxmox or infrastructure.exists(self.directory):
+            if proxmox:
                 plan = InfrastructurePlan(self.name, self.directory, network, served, image)
-                virtual = [name for name in wanted if name not in positions] if proxmox else []
-                infrastructure.up(self.docker, self.images, plan, virtual)
+                infrastructure.up(self.docker, self.images, plan, self._virtual(environments, positions))
             if with_semaphore or semaphore.exists(self.directory):
                 semaphore.up(self.progress, SemaphorePlan(self.directory, network))
             return self._site(network, served, found)
+
+    def _virtual(self, environments: Sequence[str], positions: Mapping[str, int]) -> list[str]:
+        """The environments whose machines OpenTofu is to make: those that have no machine of the lab."""
+        wanted = environments or infrastructure.environments(self.directory) or DEFAULT_ENVIRONMENTS
+        return [name for name in wanted if name not in positions]
 
     def _foundations(self, network: addresses.Network, bases: Sequence[Base]) -> tuple[str, str]:
         """Registry and machine image at once; the bases beside them. Returns the registry and the image."""

@@ -15,7 +15,7 @@ from tests.lab.proxmox_api.client import FIRST, NODE, TEMPLATE, Client, client
 
 def test_a_task_fails_as_often_as_asked_and_leaves_nothing(proxmox: ProxmoxApi, deployer: Client) -> None:
     """A clone that fails is gone, as on Proxmox."""
-    proxmox.faults.add(Fault(Kind.TASK_FAILS, task="qmclone", message="lvcreate failed", times=1))
+    proxmox.faults.add(Fault(Kind.TASK_FAILS, task="qmclone", vmid=101, message="lvcreate failed", times=1))
     assert deployer.clone()["exitstatus"] == "lvcreate failed"
     assert not proxmox.cluster.has_machine(101)
     assert deployer.clone()["exitstatus"] == "OK"

@@ -137,9 +137,11 @@ class Cluster:
         document = self.store.get("machine", str(vmid))
         return str(document["pool"]) if document else ""
 
-    def order(self, kind: str, vmid: int, user: str, work: Work, undo: Callable[[], None] = lambda: None) -> str:
+    def order(
+        self, kind: str, vmid: int, user: str, work: Work, undo: Callable[[], None] = lambda: None, *, about: int = 0
+    ) -> str:
         """Begin a task on a VM; its UPID."""
-        return self.tasks.start(Order(kind, vmid, user, work, undo, self.backend.at_once))
+        return self.tasks.start(Order(kind, vmid, user, work, undo, self.backend.at_once, about))
 
     # The guest agent
 

@@ -30,7 +30,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done, and for whom. undo: after a failure. at_once: it takes no time, so no thread either."""
+    """What is to be done, and for whom. undo: after a failure. at_once: it takes no time, so no thread either.
+
+    about: the VM that faults are meant for, where it is another one: a clone's task is the source's.
+    """
 
     kind: str
     vmid: int
@@ -38,6 +41,12 @@ class Order:
     work: Work
     undo: Callable[[], None] = lambda: None
     at_once: bool = True
+    about: int = 0
+
+    @property
+    def subject(self) -> dict[str, Any]:
+        """What faults look at."""
+        return {"task": self.kind, "vmid": self.about or self.vmid}
 
 
 class Tasks:
@@ -63,7 +72,7 @@ class Tasks:
             "starttime": int(self._clock()), "id": str(order.vmid), "user": order.user, "status": "running", "log": [],
         }  # fmt: skip
         self._store.put("task", upid, task)
-        slow = self._faults.met(Kind.TASK_SLOW, task=order.kind, vmid=order.vmid)
+        slow = self._faults.met(Kind.TASK_SLOW, **order.subject)
         if order.at_once and slow is None:
             self._perform(order, task, 0)
         else:
@@ -81,7 +90,7 @@ class Tasks:
         try:
             if self._stopping.wait(delay):
                 raise Refusal(500, _INTERRUPTED)
-            if fault := self._faults.met(Kind.TASK_FAILS, task=order.kind, vmid=order.vmid):
+            if fault := self._faults.met(Kind.TASK_FAILS, **order.subject):
                 raise Refusal(500, fault.message or "command failed: exit code 1")
             order.work(log)
             task["exitstatus"] = "OK"

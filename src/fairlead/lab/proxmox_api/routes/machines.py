@@ -73,7 +73,7 @@ def clone(call: Call) -> object:
     def undo() -> None:
         cluster.store.remove("machine", str(made.vmid))
 
-    return cluster.order("qmclone", source.vmid, str(call.principal), work, undo)
+    return cluster.order("qmclone", source.vmid, str(call.principal), work, undo, about=made.vmid)
 
 
 def _require_clonable(call: Call, source: Machine) -> None:
