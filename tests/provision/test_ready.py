@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.errors import HostKeyChanged, MachineNotReady
+from fairlead.errors import HostKeyChanged, MachineNotReady, MachineTaken
 from fairlead.lab.proxmox_api.api import ProxmoxApi
 from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.lab.site import Site
+from fairlead.provision import vacancy
 from fairlead.provision.ready import Newcomer, Patience, refuse_changed, ssh_argv, wait_for_ssh, wait_until_ready
 from tests.fixtures.registry import free_port
 from tests.provision.site import NODE, Script, site_of
@@ -101,3 +102,13 @@ def test_a_machine_is_ready_when_cloud_init_ended_and_its_own_key_answers(lab_si
     proxmox.faults.add(Fault(Kind.AGENT_SILENT, vmid=101))
     known = replace(made, made=False, known=(machine.host_key,))
     assert wait_until_ready(site_of(proxmox), known, Clock().patience(3.0)) == (machine.host_key,)
+
+
+@pytest.mark.lab
+def test_an_address_is_taken_by_whoever_answers_also_by_a_refusal(lab_site: Site, proxmox: ProxmoxApi) -> None:
+    machine = lab_site.machines["staging"].address
+    with pytest.raises(MachineTaken, match="Somebody answers there, and VM 102 is not made yet"):
+        vacancy.refuse_taken_address(site_of(proxmox), [], 102, machine)
+    assert vacancy.answers(machine, port=1)
+    assert not vacancy.answers(f"{machine.rpartition('.')[0]}.250", within=0.2)
+    assert not vacancy.answers("127.0.0.1")

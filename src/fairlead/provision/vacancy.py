@@ -4,6 +4,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from fairlead.errors import MachineTaken, ProxmoxDenied
@@ -11,6 +12,8 @@ from fairlead.provision.proxmox import ProxmoxSite, VirtualMachine
 
 _PROBE_TIME = 1.0  # seconds; who is in the same network answers in milliseconds
 _SSH_PORT = 22
+_NEIGHBOURS = Path("/proc/net/arp")
+_COMPLETE = 0x2  # ATF_COM, arp(7)
 
 
 def refuse_taken_address(site: ProxmoxSite, machines: Collection[VirtualMachine], vm_id: int, address: str) -> None:
@@ -33,19 +36,26 @@ def addresses(configuration: Mapping[str, Any]) -> set[str]:
 
 
 def answers(address: str, port: int = _SSH_PORT, within: float = _PROBE_TIME) -> bool:
-    """Whether somebody is there: an open port, or one that is refused (RFC 9293, section 3.10.7.1).
+    """Whether somebody is there: an open port, or one that a neighbour refuses.
 
-    Of a loopback address that says nothing: this host itself refuses.
+    A refusal from further away may be a firewall's, for an address that nobody has; and at a loopback address answers
+    this host itself.
     """
     if ipaddress.ip_address(address).is_loopback:
         return False
     try:
         socket.create_connection((address, port), timeout=within).close()
     except ConnectionRefusedError:
-        return True
+        return _is_neighbour(address)
     except OSError:
         return False
     return True
+
+
+def _is_neighbour(address: str) -> bool:
+    """Whether a host of this network has just said that the address is its own. Source: proc(5), /proc/net/arp."""
+    rows = (line.split() for line in _NEIGHBOURS.read_text(encoding="ascii").splitlines()[1:])
+    return any(row[0] == address and int(row[2], 16) & _COMPLETE for row in rows)
 
 
 def _addresses_of(site: ProxmoxSite, machine: VirtualMachine) -> set[str]:
