@@ -118,6 +118,21 @@ class Jenkins:
             log=(started.home / "log").read_text(),
         )
 
+    def wait_for_agent(self) -> None:
+        """Until no program of the agent runs: after an abort, Jenkins does not wait for those that end in order."""
+        mark = f"HOME={self.agent['HOME']}\0".encode()
+        deadline = time.monotonic() + LONGEST
+        while any(mark in _variables(process) for process in Path("/proc").glob("[0-9]*")):
+            assert time.monotonic() < deadline, "a program of the agent does not end"
+            time.sleep(0.1)
+
+
+def _variables(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
+
 
 @dataclass(frozen=True)
 class Started:

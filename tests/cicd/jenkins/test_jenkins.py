@@ -134,6 +134,7 @@ def test_an_abort_stops_the_deploy_and_the_next_build_goes_on(shop: Operator, je
     assert build.result == "ABORTED", build
     assert build.stages == statuses("S", "S", "A", "A")
     assert build.description == f"aborted, the next build goes on: {shop.head[:7]} {shop.since(before)[0]}"
+    jenkins.wait_for_agent()
     finished = jenkins.build()
     assert (finished.result, finished.stages) == ("SUCCESS", statuses(*"SSSSS-")), finished
     assert (len(shop.since(before)), shop.version()) == (1, pushed.tag)
