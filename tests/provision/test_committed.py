@@ -16,19 +16,9 @@ from fairlead.pipeline import rollout
 from fairlead.pipeline.detect import changed_since
 from fairlead.pipeline.drift import drift_of
 from fairlead.pipeline.scope import Scope
-from tests.fixtures.git import PINS, STAGING, Site, image, make_site
+from tests.fixtures.git import Site, image, make_site
 from tests.fixtures.shop import NOON
 from tests.provision.workshop import Workshop
-
-CONFIGURATION = """\
-app: shop
-images:
-  app_image: {{repository: registry.example.com/shop/backend, policy: {{semver: "*"}}}}
-environments:
-  staging: {{}}
-provision: {{with: opentofu}}
-deploy: {{with: ansible, port: {port}}}
-"""
 
 
 @pytest.fixture
@@ -40,9 +30,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def scope(workshop: Workshop, site: Site) -> Scope:
     """Staging of a repository with the workshop's code."""
-    files = {path.relative_to(workshop.root / "checkout").as_posix(): path for path in workshop.code.rglob("*")}
-    code = {name: path.read_text() for name, path in files.items() if path.is_file()}
-    site.write({**code, layout.CONFIGURATION: CONFIGURATION.format(port=workshop.port), STAGING: PINS})
+    workshop.commit_to(site)
     return opened(workshop, site)
 
 

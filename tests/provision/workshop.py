@@ -28,7 +28,17 @@ from fairlead.provision.base import Machine, ProvisionRequest
 from fairlead.provision.host_keys import with_host_keys
 from fairlead.provision.opentofu import OpentofuProvisioner
 from fairlead.scaffold.render import FILES
+from tests.fixtures.git import PINS, STAGING, Site
 
+CONFIGURATION = """\
+app: shop
+images:
+  app_image: {{repository: registry.example.com/shop/backend, policy: {{semver: "*"}}}}
+environments:
+  staging: {{}}
+provision: {{with: opentofu}}
+deploy: {{with: ansible, port: {port}}}
+"""
 _octets = itertools.count(1)
 
 
@@ -102,6 +112,12 @@ class Workshop:
             finally:
                 if is_alive(child.pid):
                     signal_all(child.pid, signal.SIGKILL)
+
+    def commit_to(self, site: Site) -> None:
+        """A person commits the code and a configuration to a repository's branch."""
+        files = {path.relative_to(self.root / "checkout").as_posix(): path for path in self.code.rglob("*")}
+        code = {name: path.read_text() for name, path in files.items() if path.is_file()}
+        site.write({**code, layout.CONFIGURATION: CONFIGURATION.format(port=self.port), STAGING: PINS})
 
     def learn(self, machine: Machine) -> None:
         """What rollout commits."""
