@@ -23,11 +23,11 @@ def test_a_machine_is_a_container_without_privileged_and_with_its_engines_data_o
     assert MACHINE.create_argv() == [
         "create", "--name", "fairlead.x.staging", "--hostname", "staging",
         "--label", "dev.fairlead.lab=x", "--label", "dev.fairlead.lab.directory=/state/labs/x",
-        "--label", "dev.fairlead.lab.environment=staging", "--restart", "unless-stopped",
+        "--label", "dev.fairlead.lab.environment=staging", "--memory", "2g", "--restart", "unless-stopped",
         "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--cgroupns", "private",
         "--device-cgroup-rule", "a *:* rwm", "--security-opt", "seccomp=unconfined",
         "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
-        "--tmpfs", "/run", "--tmpfs", "/run/lock", "--memory", "2g",
+        "--tmpfs", "/run", "--tmpfs", "/run/lock",
         "--network", "fairlead.x", "--ip", "10.77.0.11",
         "--volume", "fairlead.x.staging:/var/lib/docker", "fairlead-lab/machine:1",
     ]  # fmt: skip

@@ -17,6 +17,8 @@ from fairlead.lab import background
 from fairlead.lab.proxmox_api.api import ProxmoxApi
 from fairlead.lab.proxmox_api.containers import Containers
 
+_READY = "ready"
+
 
 def main(argv: Sequence[str]) -> int:
     """Begin in the background; 0 when it answers."""
@@ -25,9 +27,9 @@ def main(argv: Sequence[str]) -> int:
     if os.fork():
         os.close(write)
         with os.fdopen(ready) as said:
-            complaint = said.read()
-        sys.stderr.write(complaint)
-        return 1 if complaint else 0
+            word = said.read()
+        sys.stderr.write("" if word == _READY else word or "It ended before it answered\n")
+        return 0 if word == _READY else 1
     os.close(ready)
     os.setsid()
     _serve(options, write)
@@ -46,7 +48,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _serve(options: argparse.Namespace, report: int) -> None:
-    """Until somebody says SIGTERM. What goes wrong before it answers is written to `report`."""
+    """Until somebody says SIGTERM. That it answers, or why it cannot, is written to `report`."""
     stop = (signal.SIGTERM, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     try:
@@ -60,6 +62,7 @@ def _serve(options: argparse.Namespace, report: int) -> None:
             ),
         ):
             _let_go(options.directory)
+            os.write(report, _READY.encode())
             os.close(report)
             signal.sigwait(stop)
     except OSError as error:
