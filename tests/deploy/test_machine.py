@@ -17,7 +17,7 @@ from fairlead.deployment_repo.proofs import Proofs
 from fairlead.lab import demo
 from fairlead.lab.site import Lab
 from fairlead.lab.site import Site as LabSite
-from fairlead.pipeline import rollout
+from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.scope import Scope
 from tests.conformance.fields import AnsibleField, copy_shipped, deploy_request, running_request
 from tests.deploy.playbooks import processes_with
@@ -133,7 +133,7 @@ def test_what_is_pinned_and_used_by_nothing_is_a_difference(ansible_field: Ansib
 
 def test_the_small_application_is_deployed_verified_and_proven(site: Site, lab_site: LabSite, session_lab: Lab) -> None:
     scope = small_application(site, lab_site, session_lab)
-    machine = rollout.provision(scope)
+    machine = machines.provision(scope)
     result = rollout.deploy(scope, machine, "run-1")
     assert (result.outcome, result.reason) == (Outcome.DEPLOYED, "")
     assert {change.service for change in result.changes} == {"backend", "db", "gateway"}

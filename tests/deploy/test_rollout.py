@@ -19,7 +19,7 @@ from fairlead.deploy.base import DeployResult, Outcome
 from fairlead.deploy.fake import FakeDeployer
 from fairlead.deployment_repo.proofs import Proofs
 from fairlead.errors import Busy, FairleadError, InvalidPins, InvalidSetting, MissingSecret, ReleaseFailed, SiteFault
-from fairlead.pipeline import rollout
+from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
 from fairlead.verify.base import Verification
@@ -65,8 +65,8 @@ def verified(scope: Scope, deployer: FakeDeployer) -> Verification:
 
 
 def test_the_address_comes_from_the_file_or_from_the_caller(scope: Scope) -> None:
-    assert rollout.provision(scope) == Machine("192.0.2.10")
-    assert rollout.provision(scope, vm_ip="192.0.2.77") == Machine("192.0.2.77")
+    assert machines.provision(scope) == Machine("192.0.2.10")
+    assert machines.provision(scope, machines.Wish("192.0.2.77")) == Machine("192.0.2.77")
 
 
 def test_a_deploy_has_what_git_says_and_the_secrets_that_are_named(scope: Scope) -> None:

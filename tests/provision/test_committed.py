@@ -12,7 +12,7 @@ from fairlead.deploy.base import Target
 from fairlead.deploy.fake import FakeDeployer
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.errors import SiteFault
-from fairlead.pipeline import rollout
+from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.detect import changed_since
 from fairlead.pipeline.drift import drift_of
 from fairlead.pipeline.scope import Scope
@@ -44,9 +44,9 @@ def test_the_machines_key_and_the_providers_hash_are_one_commit_that_concerns_no
     workshop: Workshop, site: Site, scope: Scope
 ) -> None:
     with pytest.raises(SiteFault, match="staging has no machine yet"):
-        rollout.machine_of(scope)
+        machines.machine_of(scope)
     before = len(site.commits())
-    machine = rollout.provision(scope, rollout.Wish(run="staging:1"))
+    machine = machines.provision(scope, machines.Wish(run="staging:1"))
     assert site.commits()[0] == f"build(staging): the host key of {machine.vm_ip}"
     assert len(site.commits()) == before + 1
     key = workshop.machines()[101].host_key
@@ -54,10 +54,10 @@ def test_the_machines_key_and_the_providers_hash_are_one_commit_that_concerns_no
     assert "registry.opentofu.org/bpg/proxmox" in site.show(layout.LOCK_FILE)
     assert changed_since(opened(workshop, site), scope.commit) == []
 
-    again = rollout.provision(opened(workshop, site))
+    again = machines.provision(opened(workshop, site))
     assert (again.vm_ip, bool(again.skipped)) == (machine.vm_ip, True)
     assert len(site.commits()) == before + 1
-    assert rollout.machine_of(scope).vm_ip == machine.vm_ip
+    assert machines.machine_of(scope).vm_ip == machine.vm_ip
 
     seen: list[str] = []
 

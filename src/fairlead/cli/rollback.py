@@ -125,11 +125,11 @@ def _redeploy(
     delay: float | None,
 ) -> None:
     """Deploy, verify and prove the commit that was made."""
-    from fairlead.pipeline import rollout  # noqa: PLC0415
+    from fairlead.pipeline import machines, rollout  # noqa: PLC0415
 
     scope.repository.fetch()
     back = scope.at(made.commit)
-    machine = rollout.machine_of(back, vm_ip)
+    machine = machines.machine_of(back, vm_ip)
     if fault := rollout.deploy_fault(back, rollout.deploy(back, machine, run)):
         raise fault
     out.done(f"{back.environment}: deployed to {machine.vm_ip}")

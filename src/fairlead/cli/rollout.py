@@ -44,11 +44,11 @@ def provision(
     as_json: JsonOption = False,
 ) -> None:
     """Make sure that the environment's machine exists; prints its address."""
-    from fairlead.pipeline import rollout  # noqa: PLC0415 - `--help` does not pay for it
+    from fairlead.pipeline import machines  # noqa: PLC0415 - `--help` does not pay for it
 
     out = output(as_json=as_json, quiet=quiet)
-    wish = rollout.Wish(vm_ip, _run_name(run, environment), plan, refresh, allow_replace)
-    machine = rollout.provision(open_scope(repo, environment, commit), wish)
+    wish = machines.Wish(vm_ip, run or "", plan, refresh, allow_replace)
+    machine = machines.provision(open_scope(repo, environment, commit), wish)
     out.done(f"{environment}: {_machine_sentence(machine, plan=plan)}")
     for change in machine.changes:
         out.detail(change)
@@ -84,7 +84,7 @@ def deploy(
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
-    machine = rollout.machine_of(scope, vm_ip)
+    machine = machines.machine_of(scope, vm_ip)
     name = _run_name(run, environment)
     with out.section("deploy", f"deploy to {environment}"):
         out.doing(f"{environment}: deploying {scope.commit[:9]} to {machine.vm_ip}")
@@ -117,7 +117,7 @@ def verify(  # noqa: PLR0913 - one for each option
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
-    machine = rollout.machine_of(scope, vm_ip)
+    machine = machines.machine_of(scope, vm_ip)
     with out.section("verify", f"verify {environment}"):
         out.doing(f"{environment}: verifying {scope.commit[:9]} on {machine.vm_ip}")
         verification = rollout.verify(

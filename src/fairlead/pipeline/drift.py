@@ -10,7 +10,7 @@ from typing import Any
 from fairlead.config.models import OpentofuProvision
 from fairlead.deploy.base import Deployer, Outcome
 from fairlead.deployment_repo.proofs import Proofs
-from fairlead.pipeline import rollout
+from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
 
@@ -55,8 +55,8 @@ def drift_of(scope: Scope, deployer: Deployer | None = None) -> Drift:
 
 def _machine(scope: Scope) -> Machine:
     if isinstance(scope.configuration.provision, OpentofuProvision):
-        return rollout.provision(scope, rollout.Wish(plan_only=True))
-    return rollout.machine_of(scope)
+        return machines.provision(scope, machines.Wish(plan_only=True))
+    return machines.machine_of(scope)
 
 
 def _on_machine(scope: Scope, machine: Machine, deployer: Deployer | None) -> tuple[str, ...]:

@@ -7,15 +7,12 @@ person and the daemon agree. Only `prove` writes: the note that says that a rele
 import os
 import pwd
 import socket
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead.config import layout
-from fairlead.config.models import OpentofuProvision, RunningDigestsCheck, SemaphoreDeploy, StaticProvision
+from fairlead.config.models import RunningDigestsCheck, SemaphoreDeploy
 from fairlead.config.secrets import Secret, SecretClass
 from fairlead.deploy.base import (
     Deployer,
@@ -28,14 +25,13 @@ from fairlead.deploy.base import (
     Target,
     ignore,
 )
-from fairlead.deploy.private import private_directory
 from fairlead.deployment_repo.proofs import Proof, Proofs
 from fairlead.errors import Busy, FairleadError, InvalidPins, InvalidSetting, ReleaseFailed, SiteFault
 from fairlead.images import ImageReference
 from fairlead.pipeline.crash import crash
+from fairlead.pipeline.machines import exported
 from fairlead.pipeline.scope import Scope
-from fairlead.provision.base import Machine, Provisioner, ProvisionRequest
-from fairlead.provision.static import StaticProvisioner
+from fairlead.provision.base import Machine
 from fairlead.verify import base as checks
 from fairlead.verify.base import Verdict, Verification
 from fairlead.verify.checks import Surroundings, build_checks
@@ -47,100 +43,6 @@ if TYPE_CHECKING:
 
 SSH_KEY = "ssh_key"
 SEMAPHORE_TOKEN = "semaphore_token"  # noqa: S105 - its name
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How a machine is asked for.
-
-    vm_ip: where it is, said by the caller; nothing is looked up or made then. run: whose lease it is. plan_only: change
-    nothing. refresh: plan, also where nothing seems to have changed. allow_replace: the one plan that may destroy.
-    """
-
-    vm_ip: str | None = None
-    run: str = ""
-    plan_only: bool = False
-    refresh: bool = False
-    allow_replace: str = ""
-
-
-def provision(scope: Scope, wish: Wish = Wish()) -> Machine:
-    """The environment's machine; its host key and the provider's checksums, where they are new, are committed.
-
-    Raises ConfigurationError, SiteFault, ProvisionError, ProxmoxError, Busy, PushContended.
-    """
-    provisioner = provisioner_of(scope, wish.vm_ip)
-    with _exported(scope) as checkout:
-        request = replace(
-            _provision_request(scope, checkout),
-            run=wish.run or f"{scope.environment} by hand",
-            plan_only=wish.plan_only,
-            refresh=wish.refresh,
-            allow_replace=wish.allow_replace,
-        )
-        machine = provisioner.provision(request)
-    if machine.host_keys or machine.files:
-        _commit_machine(scope, machine)
-    return machine
-
-
-def machine_of(scope: Scope, vm_ip: str | None = None) -> Machine:
-    """The environment's machine as it was provisioned last; nothing is made or changed, and no plan is made.
-
-    Raises ConfigurationError, StateUnreachable, SiteFault where there is none yet.
-    """
-    provisioner = provisioner_of(scope, vm_ip)
-    if vm_ip or not isinstance(scope.configuration.provision, OpentofuProvision):
-        return provisioner.provision(_provision_request(scope, Path()))
-    from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
-
-    assert isinstance(provisioner, OpentofuProvisioner)
-    address = provisioner.address(_provision_request(scope, Path()))
-    if not address:
-        raise SiteFault(
-            f"{scope.environment} has no machine yet",
-            why="OpenTofu has never applied its code there",
-            remedy=f"fairlead provision -e {scope.environment}",
-        )
-    return Machine(address)
-
-
-def _provision_request(scope: Scope, checkout: Path) -> ProvisionRequest:
-    made = isinstance(scope.configuration.provision, OpentofuProvision)
-    repository = scope.repository
-    known = repository.read(repository.head(), layout.KNOWN_HOSTS) if made else None
-    return ProvisionRequest(
-        environment=scope.environment,
-        app=scope.configuration.app,
-        commit=scope.commit,
-        checkout=checkout,
-        secrets=scope.variables.secrets.infrastructure() if made else {},
-        fence=repository.fence(scope.commit) if made else 0,
-        known_hosts=(known or b"").decode(errors="replace"),
-        port=scope.configuration.deploy.port,
-    )
-
-
-def _commit_machine(scope: Scope, machine: Machine) -> None:
-    """Write what git should know of a machine that was made: its host key, and the provider's checksums."""
-    from fairlead.deployment_repo.amend import amend  # noqa: PLC0415
-    from fairlead.provision.host_keys import with_host_keys  # noqa: PLC0415
-
-    port = scope.configuration.deploy.port
-
-    def build(present: Mapping[str, bytes | None]) -> dict[str, bytes]:
-        files = {path: content for path, content in machine.files.items() if present[path] is None}
-        if machine.host_keys:
-            text = (present[layout.KNOWN_HOSTS] or b"").decode(errors="replace")
-            files[layout.KNOWN_HOSTS] = with_host_keys(text, machine.vm_ip, machine.host_keys, port).encode()
-        return files
-
-    what = "the host key" if machine.host_keys else "the provider"
-    message = (
-        f"build({scope.environment}): {what} of {machine.vm_ip}\n\n"
-        "Read by the guest agent through the Proxmox API; ssh accepts no other key there.\n"
-    )
-    amend(scope.repository, [layout.KNOWN_HOSTS, *machine.files], build, message)
 
 
 def deploy(
@@ -157,7 +59,7 @@ def deploy(
     deployer: default: the one that fairlead.yaml names. Raises ConfigurationError, InvalidPins, RepositoryError.
     """
     chosen = deployer or deployer_of(scope)
-    with _exported(scope) as checkout:
+    with exported(scope) as checkout:
         target = _target(scope, machine, checkout, on_event)
         fence = scope.repository.fence(scope.commit)
         return chosen.deploy(DeployRequest(**vars(target), fence=fence, run=run, dry_run=dry_run))
@@ -165,7 +67,7 @@ def deploy(
 
 def running(scope: Scope, machine: Machine, *, deployer: Deployer | None = None) -> Running:
     """What runs on the machine, compared with what the commit pins. Raises SiteFault where it cannot be asked."""
-    with _exported(scope) as checkout:
+    with exported(scope) as checkout:
         request = RunningRequest(**vars(_target(scope, machine, checkout)))
         return (deployer or deployer_of(scope)).check_running(request)
 
@@ -192,7 +94,7 @@ def verify(
     policy = checks.Policy.of(settings, proven_before=not new)
     policy = replace(policy, retries=retries or policy.retries, delay=policy.delay if delay is None else delay)
     chosen = deployer or deployer_of(scope)
-    with _exported(scope) as checkout:
+    with exported(scope) as checkout:
         request = RunningRequest(**vars(_target(scope, machine, checkout)))
         surroundings = Surroundings(
             values=Values(machine.vm_ip, scope.environment, scope.configuration.app, scope.commit, request.pins),
@@ -226,25 +128,6 @@ def proven_before(scope: Scope) -> bool:
     digests = _digests(scope.pins)
     proofs = (proof for found in Proofs(scope.repository).all().values() for proof in found)
     return any(proof.environment == scope.environment and proof.digests == digests for proof in proofs)
-
-
-def provisioner_of(scope: Scope, vm_ip: str | None = None) -> Provisioner:
-    """The provisioner that fairlead.yaml names; a given address needs none. Raises InvalidSetting."""
-    settings = scope.configuration.provision
-    if vm_ip:
-        return StaticProvisioner(StaticProvision(by="static"), vm_ip)
-    if isinstance(settings, StaticProvision):
-        return StaticProvisioner(settings)
-    from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
-
-    variables = scope.variables
-    return OpentofuProvisioner(
-        variables.state / "provision" / scope.configuration.app / scope.environment,
-        variables.opentofu,
-        variables.cache,
-        settings.refresh_after.total_seconds(),
-        variables.secrets.mask(),
-    )
 
 
 def deployer_of(scope: Scope) -> Deployer:
@@ -321,25 +204,6 @@ def verification_fault(scope: Scope, verification: Verification) -> FairleadErro
     what = f"{scope.environment}: {scope.commit[:9]} is not what it should be"
     remedy = f"fairlead rollback -e {scope.environment} --failed --reason 'failed verification'"
     return ReleaseFailed(what, why=why, remedy=remedy)
-
-
-@contextmanager
-def _exported(scope: Scope) -> Iterator[Path]:
-    with private_directory(Path(tempfile.gettempdir())) as directory:  # what a killed process left there goes first
-        checkout = directory / "checkout"
-        scope.repository.export(scope.commit, checkout)
-        _take_known_hosts(scope, checkout)
-        yield checkout
-
-
-def _take_known_hosts(scope: Scope, checkout: Path) -> None:
-    """Host keys are the site's, not the release's: the branch's newest, also for a commit that is older than a key."""
-    head = scope.repository.head()
-    newest = scope.repository.read(head, layout.KNOWN_HOSTS) if head != scope.commit else None
-    if newest is not None:
-        place = checkout / layout.KNOWN_HOSTS
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(newest)
 
 
 def _target(scope: Scope, machine: Machine, checkout: Path, on_event: OnEvent = ignore) -> Target:

@@ -85,10 +85,10 @@ class RepositoryStages:
 
     def provision(self, commit: str, run: str) -> Said:
         """See Stages."""
-        from fairlead.pipeline import rollout  # noqa: PLC0415 - a look that finds nothing does not pay for it
+        from fairlead.pipeline import machines  # noqa: PLC0415 - a look that finds nothing does not pay for it
 
         scope = self._newest(commit)
-        machine = self.machine or rollout.provision(scope, rollout.Wish(run=run))
+        machine = self.machine or machines.provision(scope, machines.Wish(run=run))
         how = "is ready" if machine.changed else f"is there ({machine.skipped})" if machine.skipped else "is there"
         return {"vm_ip": machine.vm_ip, "text": f"{machine.vm_ip} {how}"}
 

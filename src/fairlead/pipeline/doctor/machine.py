@@ -12,7 +12,7 @@ from fairlead.deploy import report
 from fairlead.deploy.base import Target
 from fairlead.deploy.connection import Way, ask, read_way
 from fairlead.errors import FairleadError
-from fairlead.pipeline import rollout
+from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.doctor.fact import Fact, fails
 from fairlead.pipeline.doctor.here import judged
 from fairlead.pipeline.scope import Scope
@@ -53,7 +53,7 @@ def machine(scope: Scope, checkout: Path, known: str = "") -> Iterator[Fact]:
     step = "address"
     try:
         rollout.deployer_of(scope)  # for its error
-        vm_ip = known or rollout.machine_of(scope).vm_ip
+        vm_ip = known or machines.machine_of(scope).vm_ip
         yield _named(scope, Fact(step, True, vm_ip))
         if isinstance(scope.configuration.deploy, SemaphoreDeploy):
             return  # the way to the machine is Semaphore's
