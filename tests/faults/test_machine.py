@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from fairlead.lab.demo import pushed_digest
 from fairlead.lab.progress import wait_until
+from fairlead.lab.registry import push_address
 from tests.scaffold.ansible.conftest import OnMachine, Play
 from tests.scaffold.ansible.test_on_machine import KEEP, load
 
@@ -68,18 +70,32 @@ def test_an_engine_that_is_stopped_or_hangs_is_the_sites_fault_and_heals(serving
 
 
 def test_a_disk_that_fills_up_during_the_pull_stops_nothing(serving: OnMachine) -> None:
-    """The engine unpacks downloads in a directory of its own, which gets a file system that holds no file."""
+    """The engine puts downloads into a directory of its own, which gets a file system that holds no file."""
     before = serving.containers("backend")
-    serving.release("1.6.0")
-    serving.ssh("sudo mkdir -p /var/lib/docker/tmp && sudo mount -t tmpfs -o nr_inodes=1 tmpfs /var/lib/docker/tmp")
+    others = {f"{name}_image": serving.images.pin(name, tag) for name, tag in (("db", "17"), ("gateway", "1"))}
+    serving.checkout.pin(app_image=_image_with_a_new_layer(serving), **others)
+    serving.ssh("sudo mount -t tmpfs -o nr_inodes=1 tmpfs /var/lib/docker/tmp")
     try:
         with load(serving.machine.address) as requests:
             full = serving.deploy()
     finally:
         serving.ssh("sudo umount /var/lib/docker/tmp")
-    assert (full.outcome, full.module["fault"]["code"]) == ("site_fault", "disk-full"), full.output
+    assert (full.outcome, full.module.get("fault", {}).get("code")) == ("site_fault", "disk-full"), full.output
     assert (serving.containers("backend"), requests.failures) == (before, [])
     assert (serving.deploy().status, serving.inspect().outcome) == (0, "match")
+
+
+def _image_with_a_new_layer(serving: OnMachine) -> str:
+    """A backend that has to be downloaded: the demo's versions differ in their configuration only."""
+    lab = serving.images.lab
+    old = serving.images.pin("backend", "1.1.0")
+    here = f"{push_address(lab.docker, lab.name)}/{old.partition('/')[2].partition(':')[0]}"
+    dockerfile = f"FROM {here}:1.1.0\nRUN head -c 2000000 /dev/urandom > /tmp/new\n"
+    words = ["docker", "build", "--quiet", "--tag", f"{here}:1.1.1", "-"]
+    subprocess.run(words, input=dockerfile, text=True, check=True, capture_output=True)
+    digest = pushed_digest(_docker("push", f"{here}:1.1.1"))
+    _docker("rmi", f"{here}:1.1.1")
+    return f"{old.partition(':1.1.0')[0]}:1.1.1@{digest}"
 
 
 def test_a_session_that_is_cut_in_the_middle_is_finished_by_the_next_run(serving: OnMachine) -> None:
