@@ -80,7 +80,7 @@ def deploy(
     as_json: JsonOption = False,
 ) -> None:
     """Deploy a commit's release to the environment's machine. `fairlead verify` proves it."""
-    from fairlead.pipeline import release, rollout  # noqa: PLC0415
+    from fairlead.pipeline import machines, release, rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
@@ -113,7 +113,7 @@ def verify(  # noqa: PLR0913 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Run the checks against the environment's machine; when all pass, write and push the proof."""
-    from fairlead.pipeline import release, rollout  # noqa: PLC0415
+    from fairlead.pipeline import machines, release, rollout  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
     scope = open_scope(repo, environment, commit, deployer=deployer)
