@@ -47,7 +47,10 @@ CREATE TABLE IF NOT EXISTS orders (
 INSERT INTO products (name, cents) VALUES ('Bowline rope', 1900), ('Brass fairlead', 4200), ('Cleat', 1250)
 ON CONFLICT DO NOTHING;
 """
-pool = AsyncConnectionPool("", min_size=1, max_size=8, timeout=5, open=False, kwargs={"row_factory": dict_row})
+pool = AsyncConnectionPool(
+    "", min_size=1, max_size=8, timeout=5, open=False, kwargs={"row_factory": dict_row},
+    check=AsyncConnectionPool.check_connection,  # after a restart of the database nobody gets a dead connection
+)  # fmt: skip
 keys = jwt.PyJWKClient(os.environ.get("OIDC_KEYS", ""), timeout=5)
 
 
