@@ -213,6 +213,14 @@ def test_a_lower_fence_is_refused_and_no_fence_changes_nothing(tmp_path: Path) -
     assert (caught.value.code, record.fence()) == ("stale", 9)
 
 
+@pytest.mark.parametrize("content", ["", "nine", "-1", "²", "1e3"])
+def test_a_fence_that_is_no_number_is_none(tmp_path: Path, content: str) -> None:
+    """² is a digit for Python, and no number: found by fuzzing."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "fence").write_text(content)
+    assert module.Record(str(tmp_path), "shop").fence() is None
+
+
 def test_running_digests_are_compared_one_container_at_a_time() -> None:
     good = {"digests": ["sha256:a", "sha256:index"], "status": "running", "image": "r/a:1"}
     other = {**good, "digests": ["sha256:b"]}
