@@ -243,4 +243,4 @@ def _message(purpose: str, attempt: int) -> str:
 
 def _attempt(task: dict[str, Any]) -> int:
     number = str(task.get("message", "")).rpartition(" ")[2]
-    return int(number) if number.isdigit() else 1
+    return int(number) if number.isdecimal() else 1

@@ -148,7 +148,7 @@ def sudo(values: Mapping[str, str]) -> Fact:
 def disk(line: str) -> Fact:
     """A line of `df -Pm`: file system, size, used, free (MiB), capacity, mounted on (POSIX, df)."""
     fields = line.split()
-    if len(fields) < 6 or not fields[3].isdigit():
+    if len(fields) < 6 or not fields[3].isdecimal():
         return Fact("disk", False, f"df says {line or 'nothing'}", "On the machine: df -Pm")
     free = int(fields[3])
     remedy = "" if free >= PLENTY else "On the machine: sudo docker system df; remove what nobody needs"
@@ -157,7 +157,7 @@ def disk(line: str) -> Fact:
 
 def clock(said: str, began: float, ended: float) -> Fact:
     """Seconds between the machine's clock and this one; the answer was given between began and ended."""
-    if not said.isdigit():
+    if not said.isdecimal():
         return Fact("clock", False, f"date says {said or 'nothing'}", "On the machine: date +%s")
     apart = max(int(began) - int(said), int(said) - int(ended), 0)
     remedy = "" if apart <= MOST_SECONDS_APART else "On the machine: timedatectl set-ntp true; and look at this clock"

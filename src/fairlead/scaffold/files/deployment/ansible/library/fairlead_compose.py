@@ -549,7 +549,7 @@ def superseded(tags: Iterable[str], app: str, keep_releases: int, keep_fences: I
     fences: dict[str, list[int]] = {}
     for tag in tags:
         repository, _, fence = tag.rpartition(":")
-        if repository.startswith(f"{KEEP}/{app}/") and fence.isascii() and fence.isdigit():
+        if repository.startswith(f"{KEEP}/{app}/") and fence.isdecimal():
             fences.setdefault(repository, []).append(int(fence))
     asked = set(keep_fences)
     return [
@@ -900,7 +900,7 @@ class Record:
     def fence(self) -> int | None:
         """The highest fence that began a deployment here, or None."""
         text = (read_text(self._fence) or "").strip()
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if text.isdecimal() else None
 
     def raise_fence(self, fence: int | None) -> None:
         """Refuse a stale release, else remember its number. A deployment by hand has none and changes nothing."""
