@@ -185,7 +185,7 @@ class SemaphoreField:
 
     def new_deployer(self, **changes: Any) -> SemaphoreDeployer:
         """As another process makes one: nothing is shared but the state directory."""
-        pace = changes.pop("pace", Pace(poll=0.1, running=120.0, patience=60.0, stopping=10.0))
+        pace = changes.pop("pace", Pace(poll=0.1, running=300.0, patience=120.0, stopping=10.0))
         records = Records(self.root / "state" / "staging.json")
         return SemaphoreDeployer(self.semaphore.server, self.settings, records, Mask([CANARY]), pace, **changes)
 

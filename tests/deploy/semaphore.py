@@ -44,7 +44,7 @@ RUNNING = {"container": "web-1", "image": str(PIN), "digests": [PIN.digest], "st
 SEEN = json.dumps({"outcome": "match", "differences": [], "services": {"web": [RUNNING]}})
 MATCH = f"- {{name: Inspect, pretend: {{result: {SEEN}}}}}\n"
 SETTINGS = SemaphoreDeploy.model_validate({"with": "semaphore"})
-QUICK = Pace(poll=0.05, running=60.0, patience=30.0, stopping=5.0)
+QUICK = Pace(poll=0.05, running=300.0, patience=120.0, stopping=10.0)
 
 
 @dataclass

@@ -51,12 +51,12 @@ class Running:
     @property
     def server(self) -> Server:
         """What Fairlead sees."""
-        return Server(self.url, Secret((self.directory / "token").read_text()), timeout=10.0)
+        return Server(self.url, Secret((self.directory / "token").read_text()), timeout=60.0)
 
     def plan(self, *faults: dict[str, Any], paused: bool = False, revoked: bool = False) -> None:
         """What goes wrong from now on; nothing: all is well again."""
         body = json.dumps({"faults": faults, "paused": paused, "revoked": revoked}).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}{FAULTS}", body, method="POST"), timeout=10):
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}{FAULTS}", body, method="POST"), timeout=60):
             pass
 
     def tasks(self, project: int) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def ask(server: Running, method: str, path: str, body: Any = None, **headers: st
     for name, value in {"Authorization": f"Bearer {token}", **headers}.items():
         request.add_header(name, value)
     try:
-        with urllib.request.urlopen(request, None if body is None else json.dumps(body).encode(), timeout=10) as answer:
+        with urllib.request.urlopen(request, None if body is None else json.dumps(body).encode(), timeout=60) as answer:
             content = answer.read()
             return answer.status, json.loads(content) if content else None
     except urllib.error.HTTPError as error:

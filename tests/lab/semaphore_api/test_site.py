@@ -90,7 +90,7 @@ def test_a_release_is_deployed_and_proven_by_semaphore(
         place = str(application.repository.git.directory)
         argv = [sys.executable, "-m", "fairlead", *words, "--repo", place, "-e", "staging", "--json"]
         done = subprocess.run(argv, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
-        assert done.returncode == expected, done.stderr
+        assert (done.returncode, bool(done.stdout)) == (expected, True), done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
