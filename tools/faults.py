@@ -151,8 +151,8 @@ CASES: Mapping[str, Sequence[Case]] = {
              "verify/test_http.py::test_an_expired_certificate_fails"),
         case(67, "a wrong digest on one service", "the whole release fails",
              "verify/test_checks.py::test_a_wrong_digest_on_one_service_fails_the_release"),
-        case(68, "the image of the way back is gone from the registry", "a tag keeps it on the machine; where it is gone "
-             "there too, the return fails and says so (it is not said before the deploy)",
+        case(68, "the image of the way back is gone from the registry", "a tag keeps it on the machine; where it is "
+             "gone there too, the return fails and says so (it is not said before the deploy)",
              "scaffold/ansible/test_on_machine.py::test_images_of_old_releases_go_and_those_of_the_newest_stay",
              "pipeline/test_endings.py::test_nothing_ever_proven_is_held",
              "pipeline/test_endings.py::test_a_failed_return_stops_and_says_so"),
