@@ -139,3 +139,12 @@ def test_a_role_of_privileges_that_do_not_exist(proxmox: ProxmoxApi) -> None:
         access.add_role("r", ["VM.Bogus"])
     with pytest.raises(Refusal, match="does not check"):
         access.check(Principal("root@pam", "root@pam!root"), {"check": ["moon", "full"]}, {})
+
+
+@pytest.mark.parametrize("left_out", ["SDN.Use", "Datastore.AllocateSpace"])
+def test_a_clone_needs_its_bridge_and_its_storage(proxmox: ProxmoxApi, left_out: str) -> None:
+    """What the schema leaves to the code."""
+    with client(proxmox, token(proxmox, ("/", USER, " ".join(NEEDED - {left_out})), separated=False)) as deployer:
+        refused = deployer.ask("POST", f"{TEMPLATE}/clone", newid=101, full=1)
+    assert (refused.status, left_out in refused.message) == (403, True)
+    assert not proxmox.cluster.has_machine(101)
