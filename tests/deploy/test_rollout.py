@@ -180,6 +180,7 @@ def test_provision_prints_the_address_alone_on_stdout(scope: Scope, site: Site) 
         "vm_ip": "192.0.2.10",
         "changed": False,
         "changes": [],
+        "skipped": None,
     }
 
 

@@ -33,7 +33,7 @@ from fairlead.provision.base import Machine, ProvisionRequest
 from fairlead.provision.host_keys import known_keys
 from fairlead.provision.lease import Applied, Lease, Ledger
 from fairlead.provision.orphans import Wanted, sweep
-from fairlead.provision.plan import Plan, read_plan
+from fairlead.provision.plan import Plan, read_plan, unchanged
 from fairlead.provision.proxmox import ProxmoxSite
 from fairlead.provision.ready import Newcomer, wait_until_ready, wait_until_unlocked
 from fairlead.provision.tofu import Tofu
@@ -164,8 +164,8 @@ class _Work:
         with self._directory(wait=False):
             self._initialise()
             self._save_unsaved()
-            serial = self._newest_state()
-            plan = self._plan(locking=True)
+            serial, seen = self._newest_state()
+            plan = self._plan(locking=True, known=None if lease.abnormal else seen)
             plan, imported = self._adopt(plan, abnormal=lease.abnormal)
             self._require_allowed(plan, serial)
             if plan.makes_machine:
@@ -288,13 +288,16 @@ class _Work:
             self.tofu.run(cli.init_argv(locked=locked), workspace=False)
         done.write_text(self._code_digest(), encoding="ascii")
 
-    def _plan(self, *, locking: bool) -> Plan:
+    def _plan(self, *, locking: bool, known: Applied | None = None) -> Plan:
+        """A plan. known: what was applied to this very state, which answers for a plan without changes."""
         patience = self.settings.lock_patience if locking else None
         words = cli.plan_argv(self.request.environment, self.tofu.plan, patience)
         try:
-            self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES))
+            done = self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES))
         except ProvisionError as error:
             raise self._locked(error) from error
+        if known and done.exit_code == cli.NO_CHANGES:
+            return unchanged(known.node, known.vm_id, known.vm_ip)
         return read_plan(self.tofu.shown(), own_tag(self.request))
 
     def _locked(self, error: ProvisionError) -> FairleadError:
@@ -314,8 +317,11 @@ class _Work:
             self.tofu.run(cli.push_argv(unsaved))
             unsaved.unlink()
 
-    def _newest_state(self) -> int:
-        """The state's serial. Raises StateRefused for a state that is older than one that was seen."""
+    def _newest_state(self) -> tuple[int, Applied | None]:
+        """The state's serial, and what was applied to this very state with this very code.
+
+        Raises StateRefused for a state that is older than one that was seen.
+        """
         row, mark = self.ledger.read(), self.ledger.mark(self.tofu.schema())
         seen = row.applied if row else None
         if seen and mark and mark.lineage == seen.lineage and mark.serial < seen.serial:
@@ -325,7 +331,8 @@ class _Work:
                 remedy="Restore the newest backup of the database; if this state is right: "
                 """psql "$PG_CONN_STR" -c "UPDATE fairlead.workspaces SET applied = NULL\"""",
             )
-        return mark.serial if mark else 0
+        same = seen and mark and (seen.serial, seen.lineage, seen.inputs) == (mark.serial, mark.lineage, self._inputs())
+        return mark.serial if mark else 0, seen if same else None
 
     def _new_lock_file(self) -> dict[str, bytes]:
         """The provider's checksums, where the commit has none yet."""

@@ -127,6 +127,11 @@ def read_plan(document: Mapping[str, Any], own_tag: str) -> Plan:
     return Plan(changes, _machine(document, own_tag), str(vm_ip), drift, tuple(_known(document)), content)
 
 
+def unchanged(node: str, vm_id: int, vm_ip: str) -> Plan:
+    """The plan without changes, of a machine that is known."""
+    return Plan((), MachinePlan("", node, vm_id, "", 0, in_state=True), vm_ip, known=(vm_id,))
+
+
 def _changes(entries: Any, own_tag: str) -> Iterator[Change]:
     for entry in entries:
         change = entry["change"]
