@@ -29,6 +29,7 @@ from fairlead.provision.lease import KEEPALIVES, lease_lost
 
 OLDEST = (1, 10)
 GRACE = 1800.0  # seconds between SIGINT and SIGKILL: as long as the provider may work on one resource
+MOST_WORDS = 40  # lines of an error; one of OpenTofu has about six, and they come together
 LOCK_PATIENCE = 30.0  # seconds, for the lock of a predecessor that is ending
 PROVIDER = "registry.opentofu.org/bpg/proxmox"
 NO_CHANGES, CHANGES = 0, 2  # plan -detailed-exitcode
@@ -260,7 +261,7 @@ def own_words(output: str) -> str:
     """The errors that OpenTofu printed, without its boxes; else its last lines."""
     lines = [_BOX.sub("", line).rstrip() for line in output.splitlines()]
     begins = next((number for number, line in enumerate(lines) if line.startswith("Error:")), max(0, len(lines) - 8))
-    return "\n".join(line for line in lines[begins : begins + 12] if line)
+    return "\n".join(line for line in lines[begins : begins + MOST_WORDS] if line)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
