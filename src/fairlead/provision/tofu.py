@@ -259,9 +259,9 @@ def failure(command: str, workspace: str, output: str) -> ProvisionError:
 
 def own_words(output: str) -> str:
     """The errors that OpenTofu printed, without its boxes; else its last lines."""
-    lines = [_BOX.sub("", line).rstrip() for line in output.splitlines()]
+    lines = [line for line in (_BOX.sub("", line).rstrip() for line in output.splitlines()) if line]
     begins = next((number for number, line in enumerate(lines) if line.startswith("Error:")), max(0, len(lines) - 8))
-    return "\n".join(line for line in lines[begins : begins + MOST_WORDS] if line)
+    return "\n".join(lines[begins : begins + MOST_WORDS])
 
 
 def _numbers(text: str) -> tuple[int, ...]:
