@@ -97,8 +97,9 @@ class Instant:
     def destroy(self, machine: Machine) -> None:
         """Nothing is left."""
 
-    def powered(self) -> None:
+    def powered(self) -> frozenset[int] | None:
         """The API knows."""
+        return None
 
     def guest(self, machine: Machine) -> InstantGuest:
         """Up as soon as it is started."""

@@ -1,6 +1,7 @@
 """Power: start, stop, shutdown, reboot, reset."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fairlead.lab.proxmox_api.cluster import BRIDGE
 from fairlead.lab.proxmox_api.machine import NETWORK, Machine, properties_of
@@ -48,7 +49,7 @@ def reset(call: Call) -> object:
     def work(_log: Log) -> None:
         machine = _running(call)
         call.cluster.backend.stop(machine, kill=True)
-        call.cluster.backend.start(machine)
+        call.cluster.backend.start(replace(machine, config=machine.effective))
 
     return _order(call, "qmreset", work)
 
