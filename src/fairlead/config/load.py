@@ -28,6 +28,7 @@ _SHOWN_ERRORS = 10
 _TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 _MEND = "Mend the file there; git log --patch FILE tells what changed in it"
 _EXAMPLE = "docs/reference/fairlead.yaml"
+_KEYS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "merge")}
 # By pydantic's types of errors, from their beginning: what the value is not, and what would be right.
 _WRONG_TYPES = {
     "string": ("is not text", "Write text, in quotes where YAML would read something else"),
@@ -153,6 +154,7 @@ def _refuse_bomb(node: "Node | None", source: str) -> None:
         if depth > DEEPEST:
             raise InvalidYaml(f"{source}:{node.start_mark.line + 1}: {_TOO_DEEP}", remedy=_MEND)
         _refuse_half_characters(node, source)
+        _refuse_odd_keys(node, source)
         if id(node) not in sizes:
             sizes[id(node)] = MOST_NODES + 1  # a node inside itself never ends
             sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in _children(node))
@@ -171,6 +173,15 @@ def _refuse_half_characters(node: Any, source: str) -> None:
         raise InvalidYaml(
             f"{source}:{node.start_mark.line + 1}: an escape that is half of a character", remedy="Write the character"
         )
+
+
+def _refuse_odd_keys(node: Any, source: str) -> None:
+    """A key is text: 1, true or nothing at all would be something else."""
+    for item in node.value if isinstance(node.value, list) else ():
+        if isinstance(item, tuple) and item[0].tag not in _KEYS:
+            key, line = item[0], item[0].start_mark.line + 1
+            shown = repr(key.value) if isinstance(key.value, str) else "that is no text"
+            raise InvalidYaml(f"{source}:{line}: the key {shown} is not text", remedy="Write it in quotes, or a name")
 
 
 def _children(node: Any) -> list[Any]:
