@@ -11,12 +11,13 @@ The row also keeps what the last successful apply was made of, so that a run wit
 import contextlib
 import os
 import pwd
+import select
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString, Self
 
@@ -138,6 +139,7 @@ class Ledger:
     address: Secret
     app: str
     workspace: str
+    _kept: "list[psycopg.Connection[Any]]" = field(default_factory=list, repr=False, compare=False)
 
     def read(self) -> Row | None:
         """The row; None before the first lease."""
@@ -232,14 +234,20 @@ class Ledger:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator["psycopg.Connection[Any]"]:
-        """A connection, each statement by itself."""
+        """A connection, each statement by itself; one is kept for the next caller, until `close`."""
         import psycopg  # noqa: PLC0415
 
-        options = {"connect_timeout": int(PATIENCE), "keepalives_idle": 20, "application_name": "fairlead"}
-        options |= {"tcp_user_timeout": 20_000}  # milliseconds: a beat must not hang longer than a lease lives
         try:
-            with psycopg.connect(self.address.reveal(), autocommit=True, **options) as connection:  # type: ignore[arg-type]
+            connection = self._taken() or self._connect()
+            try:
                 yield connection
+            except BaseException:
+                connection.close()
+                raise
+            if self._kept:
+                connection.close()
+            else:
+                self._kept.append(connection)
         except psycopg.OperationalError as error:
             raise StateUnreachable(
                 "The PostgreSQL database of OpenTofu's state (PG_CONN_STR) does not answer",
@@ -252,6 +260,26 @@ class Ledger:
                 why=" ".join(str(error).split())[:300],
                 remedy="The role needs CREATE on the database: GRANT CREATE ON DATABASE … TO …",
             ) from error
+
+    def close(self) -> None:
+        """End the connection that is kept."""
+        while self._kept:
+            self._kept.pop().close()
+
+    def _taken(self) -> "psycopg.Connection[Any] | None":
+        """The kept connection, if the server has not ended it meanwhile: then its socket has something to read."""
+        kept = self._kept.pop() if self._kept else None
+        if kept and (kept.closed or select.select([kept.fileno()], [], [], 0)[0]):
+            kept.close()
+            return None
+        return kept
+
+    def _connect(self) -> "psycopg.Connection[Any]":
+        import psycopg  # noqa: PLC0415
+
+        options = {"connect_timeout": int(PATIENCE), "keepalives_idle": 20, "application_name": "fairlead"}
+        options |= {"tcp_user_timeout": 20_000}  # milliseconds: a beat must not hang longer than a lease lives
+        return psycopg.connect(self.address.reveal(), autocommit=True, **options)  # type: ignore[arg-type]
 
     def _take(self, token: uuid.UUID, run: str, fence: int) -> bool:
         """Take the lease; whether the holder before did not let it go in order."""

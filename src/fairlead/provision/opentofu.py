@@ -69,22 +69,26 @@ class OpentofuProvisioner:
         """
         cli.refuse_loud_logs(self.variables)
         work = _Work.of(self, request)
-        if request.plan_only:
-            return work.look().machine()
-        if known := work.untouched():
-            return known
-        with work.ledger.hold(request.run, request.fence) as lease:
-            return work.under(lease).provision(lease)
+        with contextlib.closing(work.ledger):
+            if request.plan_only:
+                return work.look().machine()
+            if known := work.untouched():
+                return known
+            with work.ledger.hold(request.run, request.fence) as lease:
+                return work.under(lease).provision(lease)
 
     def address(self, request: ProvisionRequest) -> str:
         """The machine's address as of the last apply; "" where there was none. Changes nothing, and asks no machine."""
-        row = _ledger(request).read()
+        with contextlib.closing(_ledger(request)) as ledger:
+            row = ledger.read()
         return row.applied.vm_ip if row and row.applied else ""
 
     def look(self, request: ProvisionRequest) -> Plan:
         """What differs between the code, the state and reality. Changes nothing, and waits for nobody."""
         cli.refuse_loud_logs(self.variables)
-        return _Work.of(self, request).look().plan
+        work = _Work.of(self, request)
+        with contextlib.closing(work.ledger):
+            return work.look().plan
 
 
 @dataclass(frozen=True, slots=True)

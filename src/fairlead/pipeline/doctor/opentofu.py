@@ -4,6 +4,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from fairlead.config import layout
@@ -82,7 +83,8 @@ def state(scope: Scope, checkout: Path) -> Iterator[Fact]:
     name = "state database"
     try:
         address = scope.variables.secrets.get(SecretClass.INFRASTRUCTURE, STATE)
-        with Ledger(address, scope.configuration.app, scope.environment).connected() as connection:
+        ledger = Ledger(address, scope.configuration.app, scope.environment)
+        with closing(ledger), ledger.connected() as connection:
             row = connection.execute(_RIGHTS).fetchone()
             schemas = {found[0] for found in connection.execute("SELECT nspname FROM pg_namespace").fetchall()}
     except FairleadError as error:
