@@ -123,7 +123,9 @@ class ShellStep {
     }
 
     private static void kill(String process) {
-        read(process, "task/$process/children").split().each { kill(it) }
+        (new File("/proc/$process/task").list() ?: []).each { thread ->
+            read(process, "task/$thread/children").split().each { kill(it) }
+        }
         ['kill', '-TERM', process].execute().waitFor()
     }
 
