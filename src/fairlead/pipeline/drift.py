@@ -11,6 +11,7 @@ from fairlead.config.models import OpentofuProvision
 from fairlead.deploy.base import Deployer, Outcome
 from fairlead.deployment_repo.proofs import Proofs
 from fairlead.pipeline import machines, rollout
+from fairlead.pipeline.release import new_run
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.base import Machine
 
@@ -63,7 +64,7 @@ def _on_machine(scope: Scope, machine: Machine, deployer: Deployer | None) -> tu
     """The images that do not run as pinned, and what else a deploy would change."""
     chosen = deployer or rollout.deployer_of(scope)
     running = rollout.running(scope, machine, deployer=chosen)
-    result = rollout.deploy(scope, machine, f"{scope.environment} drift", deployer=chosen, dry_run=True)
+    result = rollout.deploy(scope, machine, new_run(scope.environment), deployer=chosen, dry_run=True)
     if fault := rollout.deploy_fault(scope, result):
         raise fault
     lines = (*running.differences, *(f"{change.service}: {change.action}" for change in result.changes))
