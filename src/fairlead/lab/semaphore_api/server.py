@@ -61,12 +61,12 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, directory: Path, address: tuple[str, int], tick: float) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        super().__init__(address, Handler)
         self.store = Store(directory / "semaphore.sqlite")
         runner = Runner(self.store, directory, tick)
         self.api = Api(self.store, runner, _kept(directory / "password", lambda: "changeme"))
         self.faults = Faults()
         _kept(directory / "token", lambda: str(make_token(self.api, Request({}, {})).content["id"]))
+        super().__init__(address, Handler)  # last: whoever is answered finds the token
         runner.start()
 
     def may(self, authorization: str, cookie: str) -> bool:
