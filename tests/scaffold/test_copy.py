@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from fairlead.config import layout
+from fairlead.config.directories import cache_directory
 from fairlead.config.load import parse_yaml, read_configuration
 from fairlead.config.models import HttpCheck, SemverPolicy, StaticProvision
 from fairlead.errors import FairleadError, FilesExist, InvalidAnswer, InvalidReference, ScaffoldError, ScaffoldUnknown
 from fairlead.images import ImageReference
+from fairlead.provision.tofu import program
 from fairlead.scaffold.answers import Answers, ImageAnswer
 from fairlead.scaffold.copy import write
 from fairlead.scaffold.render import FILES, RECORD, SCHEMA, TEMPLATE, Record, render
@@ -158,10 +160,11 @@ def test_images_that_the_compose_template_lacks_are_told(tmp_path: Path) -> None
 
 
 def test_ansible_reads_what_init_wrote(tmp_path: Path) -> None:
-    """`make lint` of the new repository, with Ansible's own tools, and its pins in the environment's group."""
+    """`make lint` of the new repository, with Ansible's and OpenTofu's own tools, and its pins in the environment's group."""
     images = (ImageAnswer.parse(f"app_image=registry.example.com/tracker/api:1.4.2@{DIGEST}"),)
     write(tmp_path, replace(ANSWERS, images=images))
-    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    tofu = Path(program(os.environ, cache_directory()))
+    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{tofu.parent}:{os.environ['PATH']}"}
 
     subprocess.run(["make", "lint"], cwd=tmp_path, env=variables, check=True, capture_output=True)
 
