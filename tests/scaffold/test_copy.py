@@ -160,7 +160,7 @@ def test_images_that_the_compose_template_lacks_are_told(tmp_path: Path) -> None
 
 
 def test_ansible_reads_what_init_wrote(tmp_path: Path) -> None:
-    """`make lint` of the new repository, with Ansible's and OpenTofu's own tools, and its pins in the environment's group."""
+    """`make lint` of the new repository, with the tools' own checks, and its pins in the environment's group."""
     images = (ImageAnswer.parse(f"app_image=registry.example.com/tracker/api:1.4.2@{DIGEST}"),)
     write(tmp_path, replace(ANSWERS, images=images))
     tofu = Path(program(os.environ, cache_directory()))
