@@ -2,10 +2,8 @@
 
 import itertools
 import os
-import shutil
 import uuid
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +23,7 @@ from fairlead.lab.demo import base_of, sources
 from fairlead.lab.site import Lab, Site
 from fairlead.process import Mask
 from tests.fixtures.git import make_site
+from tests.fixtures.scaffold import write_ansible
 from tests.lab.semaphore_api.running import Running as SemaphoreServer
 
 _RUNS = itertools.count(1)
@@ -140,7 +139,7 @@ class AnsibleField:
 
     def write(self, checkout: Path, image: ImageReference) -> None:
         """The export of a commit: the shipped files, with a stack of one service."""
-        place = copy_shipped(checkout)
+        place = write_ansible(checkout)
         (place / "group_vars/staging/conformance.yml").write_text(VARIABLES.format(app=self.app))
         (place / "templates/docker-compose.yml.j2").write_text(COMPOSE.format(image=IMAGE))
         (place / "templates/env.j2").write_text(ENV)
@@ -198,13 +197,6 @@ class SemaphoreField:
         return {**fields, "app": self.app, "secrets": {}}
 
     _commits: dict[ImageReference, str] = field(default_factory=dict)
-
-
-def copy_shipped(checkout: Path) -> Path:
-    """The Ansible part of what `fairlead init` writes; returns its directory."""
-    with as_file(files("fairlead") / "scaffold" / "files" / layout.ANSIBLE) as shipped:
-        shutil.copytree(shipped, checkout / layout.ANSIBLE, dirs_exist_ok=True)
-    return checkout / layout.ANSIBLE
 
 
 def push_images(lab: Lab, root: Path) -> Images:

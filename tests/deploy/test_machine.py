@@ -19,10 +19,11 @@ from fairlead.lab.site import Lab
 from fairlead.lab.site import Site as LabSite
 from fairlead.pipeline import machines, rollout
 from fairlead.pipeline.scope import Scope
-from tests.conformance.fields import AnsibleField, copy_shipped, deploy_request, running_request
+from tests.conformance.fields import AnsibleField, deploy_request, running_request
 from tests.deploy.playbooks import processes_with
 from tests.fixtures.git import Site, git
 from tests.fixtures.lab import remove_application
+from tests.fixtures.scaffold import write_ansible
 
 pytestmark = pytest.mark.lab
 PORT = 8081  # the lab's machines are shared: port 80 is others'
@@ -149,7 +150,7 @@ def small_application(site: Site, lab_site: LabSite, lab: Lab) -> Scope:
     machine = lab_site.machines["staging"]
     app = f"small{uuid.uuid4().hex[:6]}"
     pins = {name: demo.push(lab, demo.Build(name, "1.0.0")) for name in demo.COMPONENTS}
-    place = copy_shipped(site.person)
+    place = write_ansible(site.person)
     (place / "group_vars/staging/here.yml").write_text(VARIABLES.format(app=app, port=PORT))
     names = {name: pin.name for name, pin in pins.items()}
     images = {"app_image": pins["backend"], "db_image": pins["db"], "gateway_image": pins["gateway"]}

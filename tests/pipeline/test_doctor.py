@@ -25,12 +25,12 @@ from fairlead.pipeline.doctor.fact import LONGEST, Fact, exit_code
 from fairlead.pipeline.doctor.machine import clock, disk, parse, refused, sudo
 from fairlead.process import Mask
 from fairlead.registry.connection import Allowance, read_allowance
-from tests.conformance.fields import copy_shipped
 from tests.fixtures.git import git
 from tests.fixtures.git_https import PASSWORD as GIT_PASSWORD
 from tests.fixtures.git_https import USER as GIT_USER
 from tests.fixtures.git_https import serve_https
 from tests.fixtures.registry import RegistryServer, docker_registry, free_port
+from tests.fixtures.scaffold import write_ansible
 from tests.fixtures.shop import Shop
 from tests.registry.conftest import PASSWORD, USER, TlsRegistry
 
@@ -61,7 +61,7 @@ class Patient:
 
     def write(self, more: str = "") -> None:
         """Commit fairlead.yaml and the files for Ansible."""
-        copy_shipped(self.shop.site.person)
+        write_ansible(self.shop.site.person)
         text = CONFIGURATION.format(
             registries=json.dumps(self.registries), repository=self.repository, address=self.address, port=self.port
         )
