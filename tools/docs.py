@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead import errors
 from fairlead.cli.documents import DOCUMENTS, document_schema
 from fairlead.cli.output import error_document
-from fairlead.config.load import configuration_schema
+from fairlead.config.schema import configuration_schema
 from fairlead.errors import FairleadError
 from tools.faults import faults_page, matrix_page
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.config.load import configuration_schema, load_configuration, parse_yaml, read_configuration
+from fairlead.config.load import load_configuration, parse_yaml, read_configuration
 from fairlead.config.models import DigestPolicy, NumericPolicy, OpentofuProvision, SemverPolicy
+from fairlead.config.schema import configuration_schema
 from fairlead.errors import ConfigurationError, InvalidSetting, InvalidYaml, UnreadableFile
 
 ROOT = Path(__file__).parents[2]

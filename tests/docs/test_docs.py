@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.config.load import configuration_schema
+from fairlead.config.schema import configuration_schema
 from tools import docs
 from tools.house import ROOT, Source, tree
 

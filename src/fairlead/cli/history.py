@@ -58,6 +58,6 @@ def schema(
 ) -> None:
     """The JSON Schema of fairlead.yaml, with which editors complete and check it; or of a command's JSON document."""
     from fairlead.cli.documents import document_schema  # noqa: PLC0415
-    from fairlead.config.load import configuration_schema  # noqa: PLC0415
+    from fairlead.config.schema import configuration_schema  # noqa: PLC0415
 
     print(json.dumps(document_schema(json_of) if json_of else configuration_schema(), indent=2))  # noqa: T201

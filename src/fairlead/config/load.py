@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -263,24 +262,4 @@ def _value(data: Any, place: Place) -> str:
     return shown if len(shown) <= 80 else shown[:79] + "…"
 
 
-def configuration_schema() -> dict[str, object]:
-    """The JSON Schema of fairlead.yaml, for editors."""
-    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415
-
-    from fairlead.config.models import Configuration  # noqa: PLC0415
-    from fairlead.config.values import print_duration  # noqa: PLC0415
-
-    class Schema(GenerateJsonSchema):
-        """Defaults as a person writes them: pydantic's own form of a duration (PT1M) is none here."""
-
-        def encode_default(self, dft: Any) -> Any:
-            return print_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
-
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:fairlead:schema:fairlead.yaml",
-        **Configuration.model_json_schema(by_alias=True, schema_generator=Schema),
-    }
-
-
-__all__ = ["ConfigurationError", "Document", "configuration_schema", "load_configuration", "parse_yaml", "read_file"]
+__all__ = ["ConfigurationError", "Document", "load_configuration", "parse_yaml", "read_file"]

@@ -1,6 +1,6 @@
 """fairlead.yaml as types. docs/reference/fairlead.yaml is the annotated example that tests load.
 
-Every setting has a description: the schema, the editor and the reference page show the same sentence.
+Below every setting stands a sentence: the schema, the editor and the reference page show it (config/schema.py).
 """
 
 import difflib
@@ -50,7 +50,7 @@ _IMAGE_PARTS = ("tag", "digest", "repository")
 class Setting(BaseModel):
     """A mapping in fairlead.yaml. Unknown keys are errors that name the nearest known key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod

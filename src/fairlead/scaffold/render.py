@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from fairlead import __version__
 from fairlead.config import layout
-from fairlead.config.load import configuration_schema, load_configuration
+from fairlead.config.load import load_configuration
+from fairlead.config.schema import configuration_schema
 from fairlead.errors import ScaffoldUnknown
 from fairlead.images import ImageReference
 from fairlead.scaffold import jenkins
