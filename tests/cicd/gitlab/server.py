@@ -7,15 +7,17 @@ parent's (so `Pipeline.failed` is read from what each job said), and it knows no
 import fcntl
 import functools
 import hashlib
+import itertools
 import json
-import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from fairlead.config.directories import cache_directory
 from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
 from tests.fixtures.git import git
@@ -23,7 +25,7 @@ from tests.fixtures.git_https import PASSWORD, USER, HttpsServer
 
 PROGRAM = Path(__file__).parent / "program"
 FILE = "deployment/cicd/gitlab-ci.yml"
-INFRASTRUCTURE = {"TF_VAR_proxmox_api_token": "canary-of-proxmox", "PG_CONN_STR": "postgres://canary-of-the-state"}
+_numbers = itertools.count(7001)  # of pipelines: GitLab gives none twice, and runs are named by them
 LONGEST = 300  # seconds for one pipeline
 
 
@@ -32,7 +34,7 @@ def gitlab_ci_local() -> Path:
     """The program, installed once for each state of its lock file and then kept in the user's cache."""
     inputs = sorted(path for path in PROGRAM.rglob("*") if path.is_file())
     version = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead"
+    cache = cache_directory()
     place = cache / f"gitlab-ci-local-{version}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "gitlab-ci-local.lock").open("w") as lock:
@@ -49,10 +51,11 @@ def gitlab_ci_local() -> Path:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One that has ended. text: all that its jobs said. place: the checkout that it ran in."""
+    """One that has ended. text: all that its jobs said. place: the checkout that it ran in. number: its id."""
 
     text: str
     place: Path
+    number: int
 
     @property
     def passed(self) -> list[str]:
@@ -82,23 +85,24 @@ class Pipeline:
 class GitLab:
     """A project with the operator's deployment repository.
 
-    server: takes no push but with the token. repository: where it is on the server.
+    server: takes no push but with the token. repository: where it is on the server. infrastructure: OpenTofu's
+    variables.
     """
 
     operator: Operator
     server: HttpsServer
     repository: Path
     root: Path
-    pipelines: int = 0
+    infrastructure: Mapping[str, str] = field(default_factory=dict)
 
     def pipeline(self, *words: str, source: str = "schedule", recorder: Recorder | None = None) -> Pipeline:
         """Run one to its end, in a checkout as a runner makes it: shallow, detached, without notes.
 
         source: GitLab's CI_PIPELINE_SOURCE. words: for gitlab-ci-local. recorder: told of what the jobs start.
         """
-        self.pipelines += 1
-        place = self._check_out()
-        self._set_variables()
+        number = next(_numbers)
+        place = self._check_out(number)
+        self._set_variables(number)
         with (
             subprocess.Popen(
                 [
@@ -119,23 +123,23 @@ class GitLab:
         ):
             stdout, stderr = child.communicate(timeout=LONGEST)
         assert "pipeline finished" in stderr, stdout + stderr
-        return Pipeline(stdout + stderr, place)
+        return Pipeline(stdout + stderr, place, number)
 
-    def _check_out(self) -> Path:
+    def _check_out(self, number: int) -> Path:
         self.root.mkdir(exist_ok=True)
-        place = self.root / f"builds-{self.pipelines}"
+        place = self.root / f"builds-{number}"
         git(self.root, "clone", "--quiet", "--depth", "1", "--no-tags", self.repository.as_uri(), str(place))
         git(place, "checkout", "--quiet", "--detach")
         address = self.server.url.replace("https://", "https://gitlab-ci-token:a-tokens-own@")
         git(place, "remote", "set-url", "origin", f"{address}/{self.repository.name}")
         return place
 
-    def _set_variables(self) -> None:
+    def _set_variables(self, number: int) -> None:
         """What a GitLab server knows and a project's owner sets, which beats the file: here, shorter waits."""
         known = {
             "CI_COMMIT_BRANCH": "main",
             "CI_DEFAULT_BRANCH": "main",
-            "CI_PIPELINE_ID": str(7000 + self.pipelines),
+            "CI_PIPELINE_ID": str(number),
             "CI_JOB_URL": "https://gitlab.example.com/shop/deployment/-/jobs/7",
             "CI_SERVER_HOST": "gitlab.example.com",
             "GITLAB_CI": "true",
@@ -157,13 +161,14 @@ class GitLab:
         }
         application = {f"FAIRLEAD_APPLICATION_{name.upper()}": value for name, value in self.operator.secrets.items()}
         token = {"FAIRLEAD_CONTROL_GIT_USERNAME": USER, "FAIRLEAD_CONTROL_GIT_TOKEN": PASSWORD}
-        return {**INFRASTRUCTURE, **keys, **application, **token}
+        return {**self.infrastructure, **keys, **application, **token}
 
     def _shell(self, recorder: Recorder | None) -> dict[str, str]:
         """The environment of the runner's own shell, which knows no secret."""
         shell = {name: value for name, value in self.operator.variables.items() if name != "FAIRLEAD_SECRETS_DIR"}
         own = {
             "FAIRLEAD_STATE_DIR": str(self.root / "state"),
+            "XDG_CACHE_HOME": str(cache_directory().parent),
             "GIT_SSL_CAINFO": str(self.server.ca),
             "FORCE_COLOR": "0",
         }

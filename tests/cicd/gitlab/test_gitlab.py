@@ -1,31 +1,36 @@
 """The shipped gitlab-ci.yml, run by gitlab-ci-local from shallow, detached checkouts: real jobs, a real machine."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cicd.gitlab.server import INFRASTRUCTURE, GitLab
+from tests.cicd.gitlab.server import GitLab
+from tests.cicd.infrastructure import made_by_opentofu
 from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
 from tests.fixtures.git import git
 from tests.fixtures.git_https import PASSWORD
+from tests.fixtures.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.lab
 ROLLED_BACK = 6
-STARTED = {"git", "ssh", "ssh-agent", "ansible", "ansible-playbook", "tofu", "docker"}  # not by the jobs' own shell
+SHELL = {"bash", "sh", "grep", "fairlead", "python", "python3"}  # the jobs' own, whom GitLab gives all, and Fairlead
 STAGES = ["bump", "infrastructure", "deploy"]
 
 
-def require_secrets_apart(recorder: Recorder, shop: Operator) -> None:
-    """Of what Fairlead starts, nobody gets a secret of another's class; here nobody needs the infrastructure's."""
-    assert {"git", "ansible", "ssh"} <= {one.name for one in recorder.started}
-    for name, value in INFRASTRUCTURE.items():
-        assert recorder.holders(value) & STARTED == set(), name
-    assert recorder.holders(shop.core) & STARTED <= {"ansible"}
-    key = shop.machine().ssh_key.read_text().splitlines()[3]
-    for value in (PASSWORD, key):
-        assert recorder.holders(value) & STARTED == set()
+def require_secrets_apart(recorder: Recorder, shop: Operator, infrastructure: Mapping[str, str]) -> None:
+    """Of what Fairlead starts, OpenTofu alone gets the infrastructure's secrets, Ansible alone the application's."""
+    assert {"git", "ssh", "ansible", "tofu"} <= {one.name for one in recorder.started}
+    for name in ("TF_VAR_proxmox_api_token", "PG_CONN_STR"):
+        holders = recorder.holders(infrastructure[name]) - SHELL
+        assert "tofu" in holders
+        assert {holder for holder in holders if not holder.startswith(("tofu", "terraform-provider-"))} == set()
+    assert recorder.holders(shop.core) - SHELL <= {"ansible"}
+    for control in (PASSWORD, shop.machine().ssh_key.read_text().splitlines()[3]):
+        assert recorder.holders(control) - SHELL == set()
 
 
 def pushes(shop: Operator) -> list[str]:
@@ -37,26 +42,29 @@ def pushes(shop: Operator) -> list[str]:
 
 
 def test_a_pipeline_releases_what_is_new_and_keeps_secrets_apart(
-    shop: Operator, gitlab: GitLab, tmp_path: Path
+    shop: Operator, gitlab: GitLab, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
-    """From the push of an image to its proof, and then nothing any more."""
-    before, new = shop.head, shop.push()
-    pushes(shop)
+    """From the push of an image to its proof, on a machine that OpenTofu makes; and then nothing any more."""
     recorder = Recorder(tmp_path / "recorder", shop.variables["PATH"])
-    done = gitlab.pipeline(recorder=recorder)
-    assert not done.failed, done.text
+    with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
+        project = replace(gitlab, infrastructure=infrastructure, root=tmp_path / "runner")
+        before, new = shop.head, shop.push()
+        pushes(shop)
+        done = project.pipeline(recorder=recorder)
+        assert not done.failed, done.text
+        pushed, head, containers = pushes(shop), shop.head, shop.containers("backend")
+        idle = project.pipeline()
     assert done.passed == [*STAGES, "verify-staging", "look-staging", "release-staging"]
-    assert [subject.rpartition(" → ")[2] for subject in shop.since(before)] == [new.tag]
-    assert pushes(shop) == ["refs/heads/main ci.skip", "refs/notes/fairlead ci.skip"]
+    release, provider = shop.since(before)
+    assert (release.rpartition(" → ")[2], "the provider of" in provider) == (new.tag, True)
+    assert pushed == ["refs/heads/main ci.skip", "refs/heads/main ci.skip", "refs/notes/fairlead ci.skip"]
     proof = shop.proof()
     assert proof is not None
-    assert (proof.commit, proof.digests["app_image"]) == (shop.head, new.digest)
-    assert (shop.version(), proof.run) == (new.tag, f"gitlab-{7000 + gitlab.pipelines}")
+    assert (proof.commit, proof.digests["app_image"]) == (git(shop.remote, "rev-parse", "main~1"), new.digest)
+    assert (shop.version(), proof.run) == (new.tag, f"gitlab-{done.number}")
     [suite] = ET.fromstring(done.artifact("verify-staging", "checks.xml"))
     assert (suite.attrib["failures"], suite.attrib["errors"]) == ("0", "0")
-    require_secrets_apart(recorder, shop)
-    head, containers = shop.head, shop.containers("backend")
-    idle = gitlab.pipeline()
+    require_secrets_apart(recorder, shop, infrastructure)
     assert idle.passed == ["nothing-new", "look-staging", "release-staging"], idle.text
     assert (shop.head, shop.containers("backend"), pushes(shop)) == (head, containers, [])
 
@@ -81,10 +89,6 @@ def test_a_release_that_fails_is_returned_from_within_the_lock(shop: Operator, g
 def test_production_waits_for_a_person_and_gets_what_is_proven(shop: Operator, gitlab: GitLab) -> None:
     shop.push()
     shop.run()
-    before = shop.head
-    unasked = gitlab.pipeline()
-    assert "release-production" not in unasked.passed
-    assert shop.head == before
     done = gitlab.pipeline("--manual=release-production", source="web")
     assert not done.failed, done.text
     assert "verify-production" in done.passed
