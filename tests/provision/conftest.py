@@ -1,5 +1,8 @@
 """Fixtures for provisioning."""
 
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,3 +20,14 @@ def workshop(tmp_path: Path, postgresql: PostgreSQL) -> Iterator[Workshop]:
     port = free_port()
     with answering(tmp_path / "keys", port) as backend, ProxmoxApi.start(tmp_path / "proxmox", backend) as api:
         yield Workshop(tmp_path, api, postgresql.database(), port)
+        end_providers(tmp_path)
+
+
+def end_providers(directory: Path) -> None:
+    """A provider whose OpenTofu was killed before they had greeted each other waits for ever."""
+    mark = os.fsencode(directory)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            words = (process / "cmdline").read_bytes()
+            if words.startswith(mark) and b"terraform-provider-" in words:
+                os.kill(int(process.name), signal.SIGKILL)
