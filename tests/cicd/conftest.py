@@ -15,7 +15,7 @@ from tests.fixtures.lab import PREFIX, remove_abandoned, session_process
 RECEIVED = '#!/bin/sh\nwhile read -r _ _ ref; do echo "$ref ${GIT_PUSH_OPTION_0-}"; done >> "$GIT_DIR/received"\n'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator with a site, on which 1.0.0 is proven in staging."""
     root = tmp_path_factory.mktemp("operator")
@@ -35,7 +35,7 @@ def shop(operator: Operator) -> Operator:
     return operator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def gitlab(operator: Operator) -> Iterator[GitLab]:
     """The server speaks https and takes push options."""
     git(operator.remote, "config", "receive.advertisePushOptions", "true")

@@ -9,7 +9,7 @@ from tests.e2e.operator import Operator
 from tests.fixtures.lab import PREFIX, remove_abandoned, session_process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator with a site, on which 1.0.0 is proven in staging."""
     root = tmp_path_factory.mktemp("operator")
