@@ -205,4 +205,5 @@ def test_a_rollback_of_a_release_that_is_not_the_newest_any_more_changes_nothing
         shop, "rollback", "-e", "staging", "--failed", "--reason", "it failed", "--json", FAIRLEAD_COMMIT=failed
     )
     assert (done.returncode, shop.site.head) == (document(done)["exit_code"], newer), done.stderr
-    assert "Somebody changed deployment/ansible/group_vars/staging/images.yml meanwhile" in done.stderr
+    assert f"{failed[:9]} is not the newest release any more" in done.stderr
+    assert "deployment/ansible/group_vars/staging/images.yml was changed by" in done.stderr
