@@ -68,9 +68,11 @@ def test_a_paused_holder_that_was_followed_by_another_changes_nothing(workshop: 
     workshop.provision()
     workshop.write(memory=3072)
     before = len(workshop.api.requests)
+    workshop.api.faults.add(Fault(Kind.API_HANGS, path="/nodes"))
     with workshop.child() as zombie:
         wait_until(lambda: len(workshop.api.requests) > before, "the plan asks Proxmox")
         signal_all(zombie.pid, signal.SIGSTOP)
+        workshop.api.faults.clear()
         ask(workshop.database, "UPDATE fairlead.workspaces SET beat = beat - interval '1 hour'")
         tofu = signal_below(zombie.pid, signal.SIGCONT)  # it ends, and its lock with it; its parent does not know
         wait_until(lambda: not any(is_alive(pid) for pid in tofu), "the zombie's plan is made")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,7 @@ class Workshop:
             try:
                 yield child
             finally:
-                if is_alive(child.pid):
-                    signal_all(child.pid, signal.SIGKILL)
+                signal_all(child.pid, signal.SIGKILL)
 
     def commit_to(self, site: Site) -> None:
         """A person commits the code and a configuration to a repository's branch."""
@@ -176,9 +175,10 @@ def is_alive(pid: int) -> bool:
 
 
 def signal_all(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process and to everything below it, the process itself first."""
+    """Send a signal to a process and to everything below it, the process itself first; one may end meanwhile."""
     below = children_of(pid)
-    os.kill(pid, number)
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
     for child in below:
         signal_all(child, number)
 

@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -79,6 +80,21 @@ def test_an_api_that_fails_and_one_that_hangs(proxmox: ProxmoxApi, deployer: Cli
     with client(proxmox, timeout=0.3) as impatient, pytest.raises(httpx2.TimeoutException):
         impatient.get("/pools")
     assert deployer.get("/cluster/nextid") == "100"
+    proxmox.faults.clear()
+    deployer.get("/pools")
+
+
+def test_what_hangs_goes_on_when_the_fault_is_cleared(proxmox: ProxmoxApi, deployer: Client) -> None:
+    """So a test decides how long."""
+    proxmox.faults.add(Fault(Kind.API_HANGS, path="/pools"))
+    before = len(proxmox.requests)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(deployer.ask, "GET", "/pools")
+        with client(proxmox) as other:
+            other.get("/version")
+        assert [request.path for request in list(proxmox.requests)[before:]] == ["/version"]
+        proxmox.faults.clear()
+        assert waiting.result().status == 200
 
 
 def test_a_hanging_request_does_not_hinder_the_end(proxmox: ProxmoxApi, deployer: Client) -> None:

@@ -27,7 +27,8 @@ class Fault:
     """One fault, and what it meets; what is empty or 0 meets everything.
 
     task: a type of task (qmclone, qmstart, ...). path: the beginning of a request's path after /api2/json; method: its
-    method. message: what is said. seconds: how long something is slow or hangs. times: how often; 0 is until cleared.
+    method. message: what is said. seconds: how long something is slow or hangs. times: how often; 0 is until cleared,
+    which also lets go what hangs.
     """
 
     kind: Kind

@@ -27,6 +27,7 @@ _LARGEST_BODY = 1 << 20
 _IDLE = 120.0
 _HANDSHAKE = 10.0
 _REMEMBERED = 10_000
+_LOOK = 0.1  # seconds between two looks whether a fault was cleared
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 # Proxmox answers these in the body of a 401 with nothing: the sentence is in the status line.
 _WITHOUT_BODY = (401,)
@@ -160,8 +161,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _meet_faults(self, path: str) -> None:
         faults = self.server.cluster.faults
-        if fault := faults.met(Kind.API_HANGS, method=self.command, path=path):
-            self.server.stopping.wait(fault.seconds or None)
+        while fault := faults.met(Kind.API_HANGS, method=self.command, path=path):
+            once = bool(fault.seconds or fault.times)
+            if self.server.stopping.wait((fault.seconds or None) if once else _LOOK) or once:
+                break
         if fault := faults.met(Kind.API_ERROR, method=self.command, path=path):
             raise Refusal(500, fault.message or "got timeout")
 
