@@ -43,7 +43,15 @@ def test_killed_between_any_two_steps_no_request_fails_and_the_next_run_finishes
         assert (requests.failures, requests.ask("GET", "/api/version")["version"]) == ([], version), where
         assert len(serving.containers("backend")) == 1
         assert serving.inspect().outcome == "match", where
+        assert _left(serving) == "", where
     assert serving.deploy().actions == KEEP
+
+
+def _left(serving: OnMachine) -> str:
+    """Files with a release's secrets besides the two that shall be there."""
+    return serving.ssh(
+        "sudo find /root /home /tmp /opt /var/lib/fairlead -name .env | grep -vE '^/opt/[^/]+/.env|/serving/' || true"
+    )
 
 
 def _insert(serving: OnMachine, line: str, what: str) -> None:

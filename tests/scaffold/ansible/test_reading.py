@@ -221,6 +221,26 @@ def test_a_fence_that_is_no_number_is_none(tmp_path: Path, content: str) -> None
     assert module.Record(str(tmp_path), "shop").fence() is None
 
 
+def test_what_a_killed_module_left_is_gone_when_the_next_begins(tmp_path: Path) -> None:
+    record = module.Record(str(tmp_path), "shop")
+    files = module.Files("services: {}\n", "PASSWORD=hunter22\n")
+    files.write(str(tmp_path / "shop" / "coming"), public=False)
+    with record.coming() as coming:
+        assert module.Files.read(coming) is None
+        files.write(coming, public=False)
+        assert module.Files.read(coming) == files
+    assert not (tmp_path / "shop" / "coming").exists()
+
+
+def test_half_written_files_are_swept_and_no_others(tmp_path: Path) -> None:
+    directory = tmp_path / "[shop]"  # not a pattern
+    module.Files("services: {}\n", "PASSWORD=hunter22\n").write(str(directory))
+    (directory / f"{module.HALF_WRITTEN}x1").write_text("PASSWORD=hunt")
+    module.sweep(str(directory))
+    module.sweep(str(tmp_path / "never made"))
+    assert sorted(path.name for path in directory.iterdir()) == [".env", "docker-compose.yml"]
+
+
 def test_running_digests_are_compared_one_container_at_a_time() -> None:
     good = {"digests": ["sha256:a", "sha256:index"], "status": "running", "image": "r/a:1"}
     other = {**good, "digests": ["sha256:b"]}

@@ -155,10 +155,12 @@ fence:
 
 import contextlib  # noqa: E402
 import fcntl  # noqa: E402
+import glob  # noqa: E402
 import http.client  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
+import shutil  # noqa: E402
 import socket  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
@@ -172,6 +174,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 COMPOSE_FILE = "docker-compose.yml"
 ENV_FILE = ".env"
+HALF_WRITTEN = ".fairlead-"  # how the name of a file begins until it is whole
 KEEP = "fairlead.keep"
 POLL = 0.1  # seconds between two looks at a container
 RESTARTS = 3  # a container that the engine had to restart so often is crashing
@@ -862,7 +865,7 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str, mode: int) -> None:
     """Replace a file so that a reader, or a power cut, sees the old or the new text and nothing between."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".fairlead-")
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=HALF_WRITTEN)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             os.fchmod(file.fileno(), mode)
@@ -882,6 +885,7 @@ class Record:
     def __init__(self, root: str, app: str) -> None:
         self.directory = os.path.join(root, app)
         self.serving = os.path.join(self.directory, "serving")
+        self._coming = os.path.join(self.directory, "coming")
         self._fence = os.path.join(self.directory, "fence")
         self._lock = os.path.join(self.directory, "lock")
 
@@ -896,6 +900,18 @@ class Record:
             file.write(json.dumps(holder, sort_keys=True))
             file.flush()
             yield file.fileno()
+
+    @contextlib.contextmanager
+    def coming(self) -> Iterator[str]:
+        """A private directory for the new files, until nothing speaks against them; only for who holds the lock.
+
+        It is not Ansible's temporary directory: nobody would remove what a killed module leaves there, secrets too.
+        """
+        shutil.rmtree(self._coming, ignore_errors=True)
+        try:
+            yield self._coming
+        finally:
+            shutil.rmtree(self._coming, ignore_errors=True)
 
     def fence(self) -> int | None:
         """The highest fence that began a deployment here, or None."""
@@ -914,6 +930,12 @@ class Record:
                 f"a newer commit. If the branch was rewritten on purpose, remove {self._fence}",
             )
         write_text(self._fence, f"{fence}\n", 0o600)
+
+
+def sweep(directory: str) -> None:
+    """Remove the half-written files that a killed `write_text` left; only for who holds the lock."""
+    for stray in glob.glob(os.path.join(glob.escape(directory), HALF_WRITTEN + "*")):
+        os.unlink(stray)
 
 
 def acquire(descriptor: int, wait: float) -> bool:
@@ -1108,10 +1130,10 @@ class Deployment:
             "fence": record.fence(),
         }
 
-    def run(self, staging: str) -> dict[str, Any]:
-        """Deploy, and report. staging: a private directory for the new files, until nothing speaks against them."""
+    def run(self, scratch: str) -> dict[str, Any]:
+        """Deploy, and report. scratch: a private directory for check mode, which leaves nothing on the machine."""
         if self.options.check_mode:
-            return self._look(staging)
+            return self._look(scratch)
         holder = {"run": self.options.run, "commit": self.options.commit, "fence": self.options.fence, "since": now()}
         with contextlib.ExitStack() as stack:
             with self.clock.phase("lock"):
@@ -1119,7 +1141,9 @@ class Deployment:
             self.compose.inherited = (descriptor,)
             self.record.raise_fence(self.options.fence)
             self.report["fence"] = self.record.fence()
-            return self._deploy(staging)
+            for directory in (self.options.directory, self.record.serving):
+                sweep(directory)
+            return self._deploy(stack.enter_context(self.record.coming()))
 
     def _look(self, staging: str) -> dict[str, Any]:
         """Check mode: what would be done."""
@@ -1333,9 +1357,8 @@ def deploy(module: AnsibleModule) -> None:
     options = options_of(params, module.check_mode)
     compose = Compose(module.run_command, options.app, options.directory, params["program_timeout"])
     deployment = Deployment(Engine(params["socket"]), compose, Record(params["record"], options.app), options)
-    staging = os.path.join(module.tmpdir, "release")  # Ansible removes it at the end
     try:
-        result = deployment.run(staging)
+        result = deployment.run(os.path.join(module.tmpdir, "release"))  # Ansible removes it at the end
     except Fault as fault:
         report = fault.report(masker(options.files.secrets()))
         module.fail_json(msg=headline(fault, report), outcome=fault.outcome, fault=report, **deployment.report)
