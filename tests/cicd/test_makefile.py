@@ -38,6 +38,7 @@ def test_a_plan_is_shown_and_applied(checkout: Path, proxmox: ProxmoxApi, postgr
         "PG_CONN_STR": postgresql.database(),
         "PATH": f"{tofu.parent}{os.pathsep}{os.environ['PATH']}",
         "TF_CLI_CONFIG_FILE": str(configuration),
+        "TFVARS_FILE": "deployment/opentofu/environments/staging.tfvars",  # as the Jenkinsfile writes it
     }
 
     def make(target: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fairlead.config.layout import concerns
+from fairlead.config.layout import concerns, tfvars_file
+from fairlead.errors import InvalidSetting
 
 CASES = [
     ("deployment/ansible/group_vars/staging/images.yml", True),
@@ -15,6 +16,7 @@ CASES = [
     ("deployment/ansible/deploy.yml", True),
     ("deployment/opentofu/main.tf", True),
     ("deployment/opentofu/environments/staging.tfvars", True),
+    ("deployment/opentofu/environments/staging.large.tfvars", True),
     ("deployment/opentofu/environments/production.tfvars", False),
     ("deployment/cicd/Jenkinsfile", False),
     ("deployment/quarantine.yml", False),
@@ -29,3 +31,20 @@ CASES = [
 @pytest.mark.parametrize(("path", "expected"), CASES)
 def test_concerns_staging(path: str, *, expected: bool) -> None:
     assert concerns(path, "staging") is expected
+
+
+def test_another_file_of_the_environment_may_say_what_its_machine_is() -> None:
+    folder = "deployment/opentofu/environments"
+    assert tfvars_file("staging") == tfvars_file("staging", f"{folder}/staging.tfvars") == f"{folder}/staging.tfvars"
+    assert tfvars_file("staging", f"{folder}/staging.large.tfvars") == f"{folder}/staging.large.tfvars"
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    ["staging.tfvars", "environments/staging.tfvars", "/etc/staging.tfvars", "../staging.tfvars", "staging"]
+    + [f"deployment/opentofu/environments/{name}" for name in ("production.tfvars", "staging/../x.tfvars", "staging")],
+)
+def test_a_file_that_is_not_the_environments_is_refused(chosen: str) -> None:
+    with pytest.raises(InvalidSetting, match="is not a file with staging's variables") as refused:
+        tfvars_file("staging", chosen)
+    assert "Unset TFVARS_FILE" in refused.value.remedy

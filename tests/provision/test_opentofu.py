@@ -26,6 +26,7 @@ from tests.fixtures.postgresql import PASSWORD, ask
 from tests.provision.site import Script
 from tests.provision.workshop import Workshop, wait_until
 
+LARGE = "deployment/opentofu/environments/staging.large.tfvars"
 ENCRYPTION = """
 key_provider "pbkdf2" "key" {{
   passphrase = "{passphrase}"
@@ -43,6 +44,18 @@ plan {{
   enforced = true
 }}
 """
+
+
+def test_tfvars_file_chooses_what_the_machine_is(workshop: Workshop) -> None:
+    made = workshop.provision()
+    usual = workshop.root / "checkout" / "deployment/opentofu/environments/staging.tfvars"
+    (workshop.root / "checkout" / LARGE).write_text(usual.read_text().replace("= 2048", "= 4096"))
+    planned = workshop.provision(tfvars=LARGE, plan_only=True)
+    assert (planned.vm_ip, planned.changed) == (made.vm_ip, True)
+    assert "4096" in "".join(planned.changes)
+    assert workshop.provision().changed is False
+    with pytest.raises(UnreadableFile, match=r"staging\.huge\.tfvars is missing"):
+        workshop.provision(tfvars=LARGE.replace("large", "huge"))
 
 
 def test_a_machine_is_made_once_and_then_changed_in_place(workshop: Workshop) -> None:

@@ -1,6 +1,9 @@
 """Where things are in a deployment repository. Nothing else knows these paths."""
 
+import re
 from pathlib import PurePosixPath
+
+from fairlead.errors import InvalidSetting
 
 CONFIGURATION = "fairlead.yaml"
 DEPLOYMENT = "deployment"
@@ -29,9 +32,20 @@ def inventory_file(environment: str) -> str:
     return f"{_INVENTORY}/{environment}"
 
 
-def tfvars_file(environment: str) -> str:
-    """The environment's OpenTofu variables."""
-    return f"{_TFVARS}/{environment}.tfvars"
+def tfvars_file(environment: str, chosen: str = "") -> str:
+    """The environment's OpenTofu variables.
+
+    chosen: TFVARS_FILE, another file of the same environment, such as `environments/staging.large.tfvars`. Only that
+    is seen as the environment's by `concerns`. Raises InvalidSetting for any other.
+    """
+    own = f"{_TFVARS}/{environment}.tfvars"
+    if chosen and not re.fullmatch(rf"{_TFVARS}/{re.escape(environment)}(\.[A-Za-z0-9_-]+)*\.tfvars", chosen):
+        raise InvalidSetting(
+            f"TFVARS_FILE {chosen!r} is not a file with {environment}'s variables",
+            why="What it says would make another environment's machine, or a change of it would not be noticed",
+            remedy=f"Unset TFVARS_FILE, or name {own} or {_TFVARS}/{environment}.NAME.tfvars, from the root",
+        )
+    return chosen or own
 
 
 def concerns(path: str, environment: str) -> bool:

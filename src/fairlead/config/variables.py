@@ -30,6 +30,7 @@ class Variables:
     crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
     cache: what can be made again. opentofu: what OpenTofu gets of the environment beside its secrets.
     deploy_with: who deploys instead of the one that fairlead.yaml names. semaphore_url: where Semaphore is.
+    tfvars_file: the .tfvars file that the machine is made by, instead of the environment's first.
     """
 
     state: Path
@@ -43,6 +44,7 @@ class Variables:
     opentofu: Mapping[str, str] = field(default_factory=dict)
     deploy_with: str = ""
     semaphore_url: str = ""
+    tfvars_file: str = ""
 
     def docker_config(self) -> Mapping[str, Any]:
         """Docker's config.json. Raises UnreadableFile or InvalidYaml for one that is there and broken."""
@@ -77,6 +79,7 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         opentofu={name: values[name] for name in _OPENTOFU_NAMES if values.get(name)},
         deploy_with=values.get("FAIRLEAD_DEPLOY_WITH", ""),
         semaphore_url=values.get("SEMAPHORE_URL", ""),
+        tfvars_file=values.get("TFVARS_FILE", ""),
     )
 
 

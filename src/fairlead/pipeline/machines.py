@@ -84,6 +84,7 @@ def _provision_request(scope: Scope, checkout: Path) -> ProvisionRequest:
         fence=repository.fence(scope.commit) if made else 0,
         known_hosts=(known or b"").decode(errors="replace"),
         port=scope.configuration.deploy.port,
+        tfvars=scope.variables.tfvars_file,
     )
 
 

@@ -15,7 +15,8 @@ class ProvisionRequest:
     checkout: a clean export of `commit`. secrets: infrastructure secrets, by the tool's own variable. plan_only: say
     what would change, and change nothing. run, fence: of whoever asks, for others to see; a lower fence than one that
     has provisioned is refused. known_hosts: the branch's own, with the keys of machines that are known. port: ssh's.
-    refresh: plan, also where nothing seems to have changed. allow_replace: the one plan that may destroy.
+    refresh: plan, also where nothing seems to have changed. allow_replace: the one plan that may destroy. tfvars: the
+    file that says what the machine is, by its path in the repository; "": the environment's first.
     """
 
     environment: str
@@ -30,6 +31,7 @@ class ProvisionRequest:
     port: int = 22
     refresh: bool = False
     allow_replace: str = ""
+    tfvars: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class _Work:
             return plan, False
         wait_until_unlocked(site, orphan.node, orphan.vm_id)
         identifier = f"{orphan.node}/{orphan.vm_id}"
-        self.tofu.run(cli.import_argv(self.request.environment, wanted.address, identifier))
+        self.tofu.run(cli.import_argv(self._tfvars, wanted.address, identifier))
         return self._plan(locking=True), True
 
     def _require_room(self, plan: Plan) -> None:
@@ -272,7 +272,7 @@ class _Work:
             os.close(descriptor)
 
     def _require_variables(self) -> None:
-        path = layout.tfvars_file(self.request.environment)
+        path = self._tfvars
         if not (self.request.checkout / path).is_file():
             raise UnreadableFile(
                 f"{path} is missing in commit {self.request.commit[:9]}",
@@ -295,7 +295,7 @@ class _Work:
     def _plan(self, *, locking: bool, known: Applied | None = None) -> Plan:
         """A plan. known: what was applied to this very state, which answers for a plan without changes."""
         patience = self.settings.lock_patience if locking else None
-        words = cli.plan_argv(self.request.environment, self.tofu.plan, patience)
+        words = cli.plan_argv(self._tfvars, self.tofu.plan, patience)
         try:
             done = self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES))
         except ProvisionError as error:
@@ -357,10 +357,14 @@ class _Work:
             insecure=insecure is not None and insecure.reveal().lower() in ("true", "1"),
         )
 
+    @property
+    def _tfvars(self) -> str:
+        return layout.tfvars_file(self.request.environment, self.request.tfvars)
+
     def _inputs(self) -> str:
         """A digest of everything that the plan depends on: code, variables, secrets."""
         code = self.request.checkout / layout.OPENTOFU
-        own = layout.tfvars_file(self.request.environment)
+        own = self._tfvars
         files = {path.relative_to(code).as_posix(): path for path in sorted(code.rglob("*")) if path.is_file()}
         content = {
             name: path.read_bytes()

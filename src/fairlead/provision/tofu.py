@@ -10,10 +10,11 @@ import select
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fairlead import process
+from fairlead.config import layout
 from fairlead.config.secrets import Secret
 from fairlead.errors import (
     FairleadError,
@@ -45,11 +46,14 @@ def init_argv(*, locked: bool) -> list[str]:
     return ["init", "-input=false", "-no-color", *(["-lockfile=readonly"] if locked else [])]
 
 
-def plan_argv(environment: str, out: Path, patience: float | None) -> list[str]:
-    """A plan to a file. Exit code 0: nothing to do, 2: changes. patience: for the lock; None: none is taken."""
+def plan_argv(tfvars: str, out: Path, patience: float | None) -> list[str]:
+    """A plan to a file. Exit code 0: nothing to do, 2: changes. patience: for the lock; None: none is taken.
+
+    tfvars: the path from the repository's root.
+    """
     lock = "-lock=false" if patience is None else _lock(patience)
     words = ["plan", "-input=false", "-no-color", "-detailed-exitcode", lock]
-    return [*words, *_variables(environment), f"-out={out}"]
+    return [*words, *_variables(tfvars), f"-out={out}"]
 
 
 def apply_argv(plan: Path) -> list[str]:
@@ -57,9 +61,9 @@ def apply_argv(plan: Path) -> list[str]:
     return ["apply", "-input=false", "-no-color", _lock(), str(plan)]
 
 
-def import_argv(environment: str, address: str, identifier: str) -> list[str]:
+def import_argv(tfvars: str, address: str, identifier: str) -> list[str]:
     """A resource that exists into the state. identifier: the provider's, `node/vm_id`."""
-    words = ["import", "-input=false", "-no-color", _lock(), *_variables(environment)]
+    words = ["import", "-input=false", "-no-color", _lock(), *_variables(tfvars)]
     return [*words, address, identifier]
 
 
@@ -77,8 +81,8 @@ def _lock(patience: float = LOCK_PATIENCE) -> str:
     return f"-lock-timeout={patience:g}s"
 
 
-def _variables(environment: str) -> list[str]:
-    return [f"-var-file=environments/{environment}.tfvars"]
+def _variables(tfvars: str) -> list[str]:
+    return [f"-var-file={PurePosixPath(tfvars).relative_to(layout.OPENTOFU)}"]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def environment(scope: Scope, checkout: Path) -> Iterator[Fact]:
     say = partial(_named, scope)
     plan, step = None, "Proxmox"
     try:
-        plan = read_plan(checkout, scope.environment)
+        plan = read_plan(checkout, layout.tfvars_file(scope.environment, scope.variables.tfvars_file))
         site = site_of(scope.variables, insecure=plan.insecure)
         version = site.version()
         yield say(_certificate(site, version, plan))
@@ -57,9 +57,8 @@ def environment(scope: Scope, checkout: Path) -> Iterator[Fact]:
     yield from _place(scope, checkout, site, machines, plan)
 
 
-def read_plan(checkout: Path, environment: str) -> Plan:
-    """The .tfvars file. Raises InvalidSetting where a value is missing, or only OpenTofu can tell it."""
-    path = layout.tfvars_file(environment)
+def read_plan(checkout: Path, path: str) -> Plan:
+    """What a .tfvars file says. Raises InvalidSetting where a value is missing, or only OpenTofu can tell it."""
     file = checkout / path
     values: Mapping[str, Any] = plain_values(file.read_text(encoding="utf-8")) if file.is_file() else {}
     for name in _NAMES:
