@@ -1,6 +1,10 @@
 """`python -m fairlead` and the `fairlead` command."""
 
-from fairlead.cli.main import main
+from fairlead.config.start import begin_quickly
+
+begin_quickly()
+
+from fairlead.cli.main import main  # noqa: E402 - it takes with it what begin_quickly is about
 
 __all__ = ["main"]
 

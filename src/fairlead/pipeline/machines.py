@@ -39,6 +39,7 @@ def provision(scope: Scope, wish: Wish = Wish()) -> Machine:
     with exported(scope) as checkout:
         request = replace(
             _provision_request(scope, checkout),
+            known_hosts=_known_hosts(checkout),
             run=wish.run or f"{scope.environment} by hand",
             plan_only=wish.plan_only,
             refresh=wish.refresh,
@@ -73,19 +74,22 @@ def machine_of(scope: Scope, vm_ip: str | None = None) -> Machine:
 
 def _provision_request(scope: Scope, checkout: Path) -> ProvisionRequest:
     made = isinstance(scope.configuration.provision, OpentofuProvision)
-    repository = scope.repository
-    known = repository.read(repository.head(), layout.KNOWN_HOSTS) if made else None
     return ProvisionRequest(
         environment=scope.environment,
         app=scope.configuration.app,
         commit=scope.commit,
         checkout=checkout,
         secrets=scope.variables.secrets.infrastructure() if made else {},
-        fence=repository.fence(scope.commit) if made else 0,
-        known_hosts=(known or b"").decode(errors="replace"),
+        fence=scope.repository.fence(scope.commit) if made else 0,
         port=scope.configuration.deploy.port,
         tfvars=scope.variables.tfvars_file,
     )
+
+
+def _known_hosts(checkout: Path) -> str:
+    """The branch's newest, as `exported` leaves them."""
+    place = checkout / layout.KNOWN_HOSTS
+    return place.read_bytes().decode(errors="replace") if place.is_file() else ""
 
 
 def _commit_machine(scope: Scope, machine: Machine) -> None:
