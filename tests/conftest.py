@@ -39,13 +39,35 @@ TOGETHER = {
     "tests/provision/test_ready.py": "machine",
     "tests/scaffold/ansible/test_on_machine.py": "machine",
 }
+# What takes long begins first, so that the workers end together: groups, then tests that take seconds, then the others.
+LONGEST_FIRST = ("machine", "stories", "cicd", "shop", "demo", "infrastructure", "docs", "proxmox")
+SECONDS = ("tests/faults/", "tests/provision/", "tests/pipeline/", "tests/cli/")
+
+
+def group_of(nodeid: str) -> str:
+    """The group's name, or the test's own."""
+    return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+
+
+def turn_of(nodeid: str) -> int:
+    """When a test begins, among the others: the lowest first."""
+    group = group_of(nodeid)
+    if group in LONGEST_FIRST:
+        return LONGEST_FIRST.index(group)
+    return len(LONGEST_FIRST) + (not nodeid.startswith(SECONDS))
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """One group on one worker, every other test on whichever is free. (xdist's own marks fail with pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((group for path, group in TOGETHER.items() if nodeid.startswith(path)), nodeid)
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the groups, and leave pytest-randomly's order within them."""
+    items.sort(key=lambda item: turn_of(item.nodeid))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -57,5 +79,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """Give pytest-xdist our order."""
+    """Give pytest-xdist our order, and keep it from sorting by the number of tests."""
+    config.option.loadscopereorder = False
     return Scheduling(config, log)
