@@ -1,8 +1,10 @@
 """Commits are read and made without the working tree, from every kind of clone."""
 
+import fcntl
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from fairlead.deployment_repo.git import GitUrl
 from fairlead.deployment_repo.repository import Entry, Repository, import_stream
 from fairlead.errors import (
+    Busy,
     IdentityMissing,
     NotARepository,
     RemoteDenied,
@@ -265,6 +268,17 @@ def test_many_fetches_at_once_in_one_clone_do_not_disturb_each_other(site: Site)
         for done in [pool.submit(repository.fetch) for _ in range(6)]:
             done.result()
     assert repository.head() == site.head
+
+
+def test_a_fetch_that_another_process_holds_up_for_too_long_says_so(site: Site) -> None:
+    repository = replace(site.open("copy"), patience=0.1)
+    with (repository.common / "fairlead.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Busy) as caught:
+            repository.fetch()
+    assert str(repository.git.directory) in caught.value.what
+    assert caught.value.remedy == f"fuser -v {repository.common / 'fairlead.lock'}"
+    repository.fetch()
 
 
 # ---- identity and signing

@@ -10,15 +10,17 @@ import fcntl
 import re
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from fairlead.deployment_repo import plain
 from fairlead.deployment_repo.git import (
     ANY_EXIT,
+    NETWORK_TIMEOUT,
     NO_ACCESS,
     Access,
     Git,
@@ -29,6 +31,7 @@ from fairlead.deployment_repo.git import (
     remote_failure,
 )
 from fairlead.errors import (
+    Busy,
     IdentityMissing,
     NotARepository,
     RemoteDenied,
@@ -44,6 +47,7 @@ NOTES = "refs/notes/fairlead"
 RECENT = 500  # commits in which a run looks for its own
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 _TREE, _LINK, _SUBMODULE = "40000", "120000", "160000"
+_POLL = 0.02  # seconds between two looks at the lock
 _LONGEST_FILE = 16 * 1024 * 1024
 # A push that lost the race, by git itself or by the server's own lock.
 _LOST = re.compile(
@@ -83,7 +87,7 @@ class Repository:
 
     common: git's common directory, which holds the lock. checkout: the operator's working tree, or None for a clone
     of our own and for bare repositories. signing: whether git's configuration asks for signed commits. address: of a
-    clone of our own.
+    clone of our own. patience: seconds to wait for another process that fetches in this clone.
     """
 
     git: Git
@@ -93,6 +97,7 @@ class Repository:
     checkout: Path | None
     signing: bool
     address: str = ""
+    patience: float = 2 * NETWORK_TIMEOUT
 
     @classmethod
     def open(cls, path: Path, branch: str = "main", remote: str = "origin", access: Access = NO_ACCESS) -> Self:
@@ -346,10 +351,27 @@ class Repository:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """One fetch at a time in this clone: two at once would fail on each other's ref locks."""
-        with (self.common / "fairlead.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """One fetch at a time in this clone: two at once would fail on each other's ref locks. Raises Busy."""
+        path = self.common / "fairlead.lock"
+        end = time.monotonic() + self.patience
+        with path.open("a") as file:
+            while not _taken(file):
+                if time.monotonic() >= end:
+                    raise Busy(
+                        f"{self.git.directory}: another Fairlead has fetched in this clone for {self.patience:g} s",
+                        why=f"It holds {path} and was perhaps stopped (SIGSTOP) or cannot reach {self.place}",
+                        remedy=f"fuser -v {path}",
+                    )
+                time.sleep(_POLL)
             yield
+
+
+def _taken(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def fetch_argv(remote: str, branch: str, tracking: str, *, shallow: bool) -> list[str]:

@@ -15,4 +15,5 @@ def crash(crash_at: str, point: str) -> None:
         return
     if way == "group":
         os.killpg(0, signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGSTOP if way == "stop" else signal.SIGKILL)
+    # To this thread, not to the process: the kernel may give that one to another thread, and this one would go on.
+    signal.raise_signal(signal.SIGSTOP if way == "stop" else signal.SIGKILL)
