@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import multiprocessing
 import resource
+import shutil
 import ssl
 import tempfile
 import time
@@ -86,6 +87,15 @@ def push(
     return images
 
 
+def spread(server: RegistryServer, data: Path, number: int) -> list[tuple[str, str]]:
+    """One image under so many names: pushed once, then copied in the registry's storage."""
+    digest = server.push("spread/app0", "1.4.2")
+    repositories = data / "docker/registry/v2/repositories/spread"
+    for position in range(1, number):
+        shutil.copytree(repositories / "app0", repositories / f"app{position}")
+    return [(f"spread/app{position}", digest) for position in range(number)]
+
+
 def run(question: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(question)
 
@@ -132,7 +142,7 @@ def _memory() -> float:
 
 def growth(server: RegistryServer, state: Path, sizes: list[int], rounds: int) -> list[Figure]:
     """Time, requests and memory at each size; what ten times as many images cost; memory from pass to pass."""
-    images = push(server, max(sizes), tags=("1.4.2",))
+    images = spread(server, state / "data", max(sizes))
     found = [passes(Site(server, state, images[:size]), rounds) for size in sizes]
     figures = []
     for one in found:

@@ -205,6 +205,34 @@ def test_a_registry_that_hangs_ends_the_look_in_time(registry_server: RegistrySe
     assert "did not answer in time" in str(seen["slow_image"].error)
 
 
+def test_of_many_images_only_some_are_looked_at_at_once(registry_server: RegistryServer) -> None:
+    """Memory does not grow with those that wait; and each has its time for itself, not for the whole line."""
+    app = registry_server.fresh()
+    digest = registry_server.push(app, "1.0.0")
+    images = [watched(f"image_{number}", app, app.with_tag("1.0.0", digest)) for number in range(200)]
+
+    async def at_most() -> int:
+        async with RegistryClient(registry_server.settings, bounds=Bounds(at_once=2)) as client:
+            looking = asyncio.create_task(look(client, images, Rules(), FirstSeenFile(Path("/nonexistent"))))
+            most = 0
+            while not looking.done():
+                most = max(most, len(asyncio.all_tasks()))
+                await asyncio.sleep(0)
+        assert [sighting.name for sighting in looking.result().sightings] == [image.name for image in images]
+        assert not looking.result().errors
+        return most
+
+    assert asyncio.run(at_most()) < 20
+
+
+def test_behind_the_deadline_no_registry_is_asked_any_more(registry_server: RegistryServer) -> None:
+    app = registry_server.fresh()
+    images = [watched(f"image_{number}", app) for number in range(50)]
+    seen, requests = counted(registry_server, images, bounds=Bounds(look=0.0))
+    assert (requests, len(seen.errors)) == (0, 50)
+    assert {"did not answer in time" in str(error) for error in seen.errors} == {True}
+
+
 def test_a_list_that_was_cut_short_elects_nothing(registry_server: RegistryServer) -> None:
     app = registry_server.fresh()
     for number in range(3):

@@ -5,7 +5,7 @@ one registry does wrong is told for its images and leaves the others alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -136,9 +136,9 @@ class Rules:
 
 async def look(client: RegistryClient, watched: Sequence[Watched], rules: Rules, first_seen: FirstSeen) -> Look:
     """Look at all images once, groups and registries beside each other. Errors of one image are in its sighting."""
-    groups = _groups(watched, rules.together)
-    looks = [_Group(client, group, rules, first_seen) for group in groups]
-    done = await asyncio.gather(*(group.look() for group in looks))
+    deadline = asyncio.get_running_loop().time() + client.bounds.look
+    groups = [_Group(client, group, rules, first_seen, deadline) for group in _groups(watched, rules.together)]
+    done = await _beside(groups, client.bounds.at_once)
     order = {image.name: position for position, image in enumerate(watched)}
     sightings = sorted((sighting for found in done for sighting in found.sightings), key=lambda s: order[s.name])
     candidates = sorted((name for found in done for name in found.candidates), key=order.__getitem__)
@@ -164,6 +164,27 @@ async def settled(
     return replace(before, unsettled=True)
 
 
+async def _beside(groups: Sequence["_Group"], at_once: int) -> list[Look]:
+    """The groups' looks, in their order: all registries beside each other, and of each so many groups.
+
+    So memory does not grow with those that wait.
+    """
+    lanes: dict[str, list[tuple[int, _Group]]] = {}
+    for position, group in enumerate(groups):
+        lanes.setdefault(group.members[0].reference.registry, []).append((position, group))
+    found: dict[int, Look] = {}
+    await asyncio.gather(
+        *(_in_turn(waiting, found) for lane in lanes.values() for waiting in [iter(lane)] * min(at_once, len(lane)))
+    )
+    return [found[position] for position in range(len(groups))]
+
+
+async def _in_turn(waiting: Iterator[tuple[int, "_Group"]], found: dict[int, Look]) -> None:
+    """The looks of those that are taken from the iterator, which others take from too."""
+    for position, group in waiting:
+        found[position] = await group.look()
+
+
 def _groups(watched: Sequence[Watched], together: Collection[str]) -> list[list[Watched]]:
     group = [image for image in watched if image.name in together]
     alone = [[image] for image in watched if image.name not in together]
@@ -172,19 +193,24 @@ def _groups(watched: Sequence[Watched], together: Collection[str]) -> list[list[
 
 @dataclass(slots=True)
 class _Group:
-    """One group's look. held: tags that quarantine or cooldown take out of the election, found out on the way."""
+    """One group's look, which ends at the deadline of the event loop's clock.
+
+    quarantined, ages, waits: what takes tags out of the election, found out on the way.
+    """
 
     client: RegistryClient
     members: list[Watched]
     rules: Rules
     first_seen: FirstSeen
+    deadline: float
     quarantined: set[str] = field(default_factory=set)
     ages: dict[str, timedelta] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
 
     async def look(self) -> Look:
         try:
-            async with asyncio.timeout(self.client.bounds.look):
+            async with asyncio.timeout_at(self.deadline):
+                await asyncio.sleep(0)  # where the deadline has passed, this ends it: nothing more is asked for
                 return await self._look()
         except TimeoutError:
             error = self._too_slow()
