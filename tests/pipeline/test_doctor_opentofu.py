@@ -169,6 +169,9 @@ def test_a_changed_certificate_fails_and_one_that_is_not_looked_at_is_a_warning(
     patient.change("cores ", "proxmox_insecure = true\ncores ")
     assert patient.fact("Proxmox").is_warning
     assert "its certificate is not looked at" in patient.fact("Proxmox").detail
+    patient.change("proxmox_insecure = true", "")
+    patient.variables = {**patient.variables, "TF_VAR_proxmox_insecure": "true"}
+    assert patient.fact("Proxmox").is_warning
 
 
 def test_a_secret_or_a_value_that_is_missing_is_named(patient: Patient) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.config import layout
 from fairlead.errors import (
     Busy,
     ConfigurationError,
@@ -244,6 +245,14 @@ def test_a_certificate_of_another_authority_is_refused(workshop: Workshop, tmp_p
     with pytest.raises(ProvisionError) as caught:
         workshop.provision(refresh=True)
     assert "certificate" in caught.value.why
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_certificate_that_opentofu_does_not_look_at_is_not_looked_at(workshop: Workshop) -> None:
+    path = workshop.root / "checkout" / layout.tfvars_file("staging")
+    path.write_text(path.read_text() + "proxmox_insecure = true\n")
+    workshop.api.faults.add(Fault(Kind.CERTIFICATE_CHANGED))
+    assert workshop.provision().changed
 
 
 @pytest.mark.parametrize("name", ["TF_LOG", "TF_LOG_PROVIDER"])

@@ -22,7 +22,7 @@ from fairlead.lab.proxmox_api.certificates import Authority
 from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.provision import vacancy
 from fairlead.provision.orphans import Wanted, sweep
-from fairlead.provision.proxmox import CLOUD_INIT_LOG, CLOUD_INIT_RESULT, ProxmoxSite
+from fairlead.provision.proxmox import CLOUD_INIT_LOG, CLOUD_INIT_RESULT, ProxmoxSite, trusts_anybody
 from fairlead.provision.ready import Newcomer, wait_for_cloud_init, wait_until_ready, wait_until_unlocked
 from tests.fixtures.registry import free_port
 from tests.provision.site import NODE, TEMPLATE, Script, site_of, token_with
@@ -192,6 +192,30 @@ def test_addresses_of_every_card_are_read() -> None:
         "net0": "x",
     }
     assert vacancy.addresses(configuration) == {"10.0.0.5", "fd00::5"}
+
+
+@pytest.mark.parametrize(
+    ("values", "variable", "insecure"),
+    [
+        ({}, "", False),
+        ({}, "true", True),
+        ({}, "1", True),
+        ({"proxmox_insecure": True}, "", True),
+        ({"proxmox_insecure": "true"}, "", True),
+        ({"proxmox_insecure": False}, "true", False),
+        ({}, "false", False),
+    ],
+)
+def test_the_certificate_is_looked_at_unless_opentofu_is_told_otherwise(
+    values: dict[str, object], variable: str, insecure: bool
+) -> None:
+    secrets = {"TF_VAR_proxmox_insecure": Secret(variable)} if variable else {}
+    assert trusts_anybody("staging", values, secrets) is insecure
+    if not insecure:
+        assert not trusts_anybody("production", values, secrets)
+        return
+    with pytest.raises(ConfigurationError, match="production: proxmox_insecure is refused for production"):
+        trusts_anybody("production", values, secrets)
 
 
 def test_cloud_init_that_never_ends_shows_its_log(site: ProxmoxSite, proxmox: ProxmoxApi) -> None:

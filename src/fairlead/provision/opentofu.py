@@ -28,19 +28,21 @@ from fairlead.errors import (
     UnreadableFile,
 )
 from fairlead.process import NO_SECRETS, Mask
+from fairlead.provision import proxmox
 from fairlead.provision import tofu as cli
 from fairlead.provision.base import Machine, ProvisionRequest
 from fairlead.provision.host_keys import known_keys
 from fairlead.provision.lease import Applied, Lease, Ledger
 from fairlead.provision.orphans import Wanted, sweep
 from fairlead.provision.plan import Plan, read_plan, unchanged
-from fairlead.provision.proxmox import ProxmoxSite
+from fairlead.provision.proxmox import ProxmoxSite, trusts_anybody
 from fairlead.provision.ready import Newcomer, wait_until_ready, wait_until_unlocked
+from fairlead.provision.tfvars import plain_values
 from fairlead.provision.tofu import Tofu
 from fairlead.provision.vacancy import refuse_taken_address
 
 STATE = "PG_CONN_STR"
-ENDPOINT, TOKEN, INSECURE = (f"TF_VAR_proxmox_{name}" for name in ("endpoint", "api_token", "insecure"))
+ENDPOINT, TOKEN = (f"TF_VAR_{name}" for name in (proxmox.ENDPOINT, proxmox.TOKEN))
 UNSAVED = "errored.tfstate"  # what OpenTofu leaves behind when it cannot save its state
 LOCK = ".terraform.lock.hcl"
 _ANSWER = 2.0  # seconds for a machine that is only asked whether it is there
@@ -347,14 +349,14 @@ class _Work:
     # ---- what it depends on
 
     def site(self) -> ProxmoxSite:
-        """The Proxmox site, as OpenTofu is told of it."""
-        ca = self.settings.variables.get("SSL_CERT_FILE")
-        insecure = self.request.secrets.get(INSECURE)
+        """The Proxmox site, as OpenTofu is told of it. Raises ConfigurationError."""
+        ca, request = self.settings.variables.get("SSL_CERT_FILE"), self.request
+        values = plain_values((request.checkout / self._tfvars).read_text(encoding="utf-8"))
         return ProxmoxSite(
-            self.request.secrets[ENDPOINT].reveal(),
-            self.request.secrets[TOKEN],
+            request.secrets[ENDPOINT].reveal(),
+            request.secrets[TOKEN],
             Path(ca) if ca else None,
-            insecure=insecure is not None and insecure.reveal().lower() in ("true", "1"),
+            insecure=trusts_anybody(request.environment, values, request.secrets),
         )
 
     @property

@@ -26,7 +26,7 @@ from fairlead.errors import (
 )
 from fairlead.provision.host_keys import KEY_KINDS, public_key
 
-ENDPOINT, TOKEN = "proxmox_endpoint", "proxmox_api_token"
+ENDPOINT, TOKEN, INSECURE = "proxmox_endpoint", "proxmox_api_token", "proxmox_insecure"
 TIMEOUT = 30.0  # seconds for one answer
 CLOUD_INIT_LOG = "/var/log/cloud-init-output.log"
 CLOUD_INIT_RESULT = "/run/cloud-init/result.json"  # written when the last stage of this boot has ended
@@ -272,6 +272,25 @@ class ProxmoxSite:
             why="It may be another server than Proxmox's API",
             remedy=f"curl -k {self.endpoint}",
         )
+
+
+def trusts_anybody(environment: str, values: Mapping[str, Any], secrets: Mapping[str, Secret]) -> bool:
+    """Whether OpenTofu is told not to look at Proxmox's certificate: then Fairlead does not either.
+
+    values: of the .tfvars file, which beats TF_VAR_proxmox_insecure. What is told elsewhere in the code is not known
+    here: the certificate is looked at then. Raises ConfigurationError for production, as the shipped main.tf does.
+    """
+    variable = secrets.get(f"TF_VAR_{INSECURE}")
+    told = values.get(INSECURE, variable.reveal() if variable else False)
+    insecure = str(told).lower() in ("true", "1")
+    if insecure and environment.startswith("prod"):
+        raise ConfigurationError(
+            f"{environment}: {INSECURE} is refused for production",
+            why="Whoever stands in between would get the API token",
+            remedy=f"Take {INSECURE} out of its .tfvars file, unset TF_VAR_{INSECURE}, and export SSL_CERT_FILE=… "
+            "to the site's CA (on the node: /etc/pve/pve-root-ca.pem)",
+        )
+    return insecure
 
 
 def _machine(row: Mapping[str, Any]) -> VirtualMachine:

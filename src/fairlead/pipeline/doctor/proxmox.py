@@ -15,7 +15,7 @@ from fairlead.pipeline.doctor.machine import machine
 from fairlead.pipeline.scope import Scope
 from fairlead.provision.orphans import Wanted, orphan
 from fairlead.provision.privileges import DANGEROUS, needs
-from fairlead.provision.proxmox import ENDPOINT, TOKEN, ProxmoxSite, VirtualMachine
+from fairlead.provision.proxmox import ENDPOINT, TOKEN, ProxmoxSite, VirtualMachine, trusts_anybody
 from fairlead.provision.tfvars import plain_values
 from fairlead.provision.vacancy import refuse_taken_address
 
@@ -24,7 +24,10 @@ _NAMES = ("node_name", "template_id", "vm_id", "vm_name", "address")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an environment's .tfvars file says of its machine. vm_ip: its address without the prefix length."""
+    """What an environment's .tfvars file says of its machine. vm_ip: its address without the prefix length.
+
+    values: all that it says plainly.
+    """
 
     template_id: int
     vm_id: int
@@ -32,7 +35,7 @@ class Plan:
     vm_ip: str
     datastore: str
     bridge: str
-    insecure: bool
+    values: Mapping[str, Any]
 
 
 def environment(scope: Scope, checkout: Path) -> Iterator[Fact]:
@@ -41,9 +44,10 @@ def environment(scope: Scope, checkout: Path) -> Iterator[Fact]:
     plan, step = None, "Proxmox"
     try:
         plan = read_plan(checkout, layout.tfvars_file(scope.environment, scope.variables.tfvars_file))
-        site = site_of(scope.variables, insecure=plan.insecure)
+        known = scope.variables.secrets.infrastructure()
+        site = site_of(scope.variables, insecure=trusts_anybody(scope.environment, plan.values, known))
         version = site.version()
-        yield say(_certificate(site, version, plan))
+        yield say(_certificate(site, version))
         step = "token"
         yield from map(say, token(site, plan, version))
         step = "template"
@@ -73,7 +77,7 @@ def read_plan(checkout: Path, path: str) -> Plan:
         vm_ip=str(values["address"]).partition("/")[0],
         datastore=str(values.get("datastore", "local-lvm")),
         bridge=str(values.get("bridge", "vmbr0")),
-        insecure=values.get("proxmox_insecure") is True,
+        values=values,
     )
 
 
@@ -85,10 +89,10 @@ def site_of(variables: Variables, *, insecure: bool) -> ProxmoxSite:
     return ProxmoxSite(endpoint, token, Path(ca_file) if ca_file else None, insecure)
 
 
-def _certificate(site: ProxmoxSite, version: tuple[int, int], plan: Plan) -> Fact:
+def _certificate(site: ProxmoxSite, version: tuple[int, int]) -> Fact:
     detail = f"{site.endpoint} answers, version {version[0]}.{version[1]}"
-    if plan.insecure:
-        remedy = "Take proxmox_insecure out of the .tfvars file, and export SSL_CERT_FILE=… to the site's CA"
+    if site.insecure:
+        remedy = "Say proxmox_insecure neither in the .tfvars file nor by a variable; export SSL_CERT_FILE=… to the site's CA"
         return Fact("Proxmox", True, f"{detail}; its certificate is not looked at", remedy)
     return Fact("Proxmox", True, f"{detail}, with a certificate that is trusted")
 
