@@ -13,13 +13,18 @@ from fairlead.config import layout
 from fairlead.config.load import read_configuration
 from fairlead.config.models import StaticProvision
 from fairlead.lab.site import Lab, Site
+from fairlead.provision.lock_file import package_hash
+from fairlead.provision.tofu import PROVIDER
 
 FLAGS = ["--app", "shop", "-e", "staging", "-e", "production", "--image", "app_image=registry.example.com/shop/backend"]
 FAIRLEAD = [sys.executable, "-m", "fairlead"]
 
 
-def fairlead(*words: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*FAIRLEAD, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def fairlead(*words: str | Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    given = {**os.environ, **variables}
+    return subprocess.run(
+        [*FAIRLEAD, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=given
+    )
 
 
 def test_flags_write_a_repository_and_say_what_comes_next(tmp_path: Path) -> None:
@@ -116,10 +121,15 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+def commit(directory: Path) -> None:
+    """A person commits what init wrote."""
+    for words in (["add", "--all"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "Begin"]):
+        subprocess.run(["git", "-C", directory, *words], check=True)
+
+
 def test_an_update_with_nothing_new_says_so(tmp_path: Path) -> None:
     fairlead("init", tmp_path, *FLAGS)
-    for words in (["add", "--all"], ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "Begin"]):
-        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    commit(tmp_path)
     done = fairlead("init", tmp_path, "--update", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["branch"] is None
@@ -143,3 +153,23 @@ def test_a_lab_answers_all_questions(tmp_path: Path, session_lab: Lab, lab_site:
     assert lab_site.machines["staging"].known_hosts_line in (tmp_path / layout.KNOWN_HOSTS).read_text()
     remote = subprocess.run(["git", "-C", tmp_path, "remote", "get-url", "origin"], stdout=subprocess.PIPE, check=True)
     assert remote.stdout.decode().strip() == lab_site.repository("shop")
+
+
+def test_a_lab_adds_its_own_providers_checksum_to_those_that_are_locked(tmp_path: Path) -> None:
+    fairlead("init", tmp_path / "shop", *FLAGS)
+    commit(tmp_path / "shop")
+    package = tmp_path / "cache/fairlead/opentofu/providers" / PROVIDER / "0.106.0/linux_amd64"
+    package.mkdir(parents=True)
+    (package / "terraform-provider-proxmox_v0.106.0").write_bytes(b"built here")
+    lock = tmp_path / "shop" / layout.LOCK_FILE
+    lock.write_text(f'provider "{PROVIDER}" {{\n  version = "0.106.0"\n  hashes = [\n    "h1:published",\n  ]\n}}\n')
+    words = ("init", tmp_path / "shop", "--update", "--lab", "lab")
+    told = fairlead(*words, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert f"{layout.LOCK_FILE} has the checksum of the lab's own provider too: commit it" in told.stderr
+    assert [line.strip() for line in lock.read_text().splitlines() if "h1:" in line] == [
+        f'"{package_hash(package)}",',
+        '"h1:published",',
+    ]
+    lock.write_text(lock.read_text().replace("0.106.0", "0.107.0"))
+    told = fairlead(*words, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert "version 0.107.0 of the provider, which the lab has not built" in told.stderr

@@ -86,6 +86,8 @@ def init(  # noqa: PLR0913 - each is a flag of the command
     output = options.output(as_json=as_json)
     if update:
         _update(directory, output)
+        if lab:
+            _take_lab_build(directory, output)
         return
     known = _defaults_of(lab, stack) if lab else _Defaults()
     asked = _ask(
@@ -104,6 +106,27 @@ def init(  # noqa: PLR0913 - each is a flag of the command
         version_path=known.version_path if version_path is None else version_path,
     )
     _write(directory, answers, output, _remote_of(lab, answers.app) if lab else "")
+    if lab:
+        _take_lab_build(directory, output)
+
+
+def _take_lab_build(directory: Path, output: Output) -> None:
+    """Where the provider is locked already: to what the lab has built too, so that the repository runs on both."""
+    from fairlead.config import layout  # noqa: PLC0415
+    from fairlead.provision import lock_file  # noqa: PLC0415
+
+    file = directory / layout.LOCK_FILE
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    version, mirror = lock_file.locked_version(text), options.variables().cache / "opentofu" / "providers"
+    package = lock_file.built_package(mirror, version) if version else None
+    if package is None:
+        if version and mirror.is_dir():
+            output.waiting(f"{layout.LOCK_FILE} is of version {version} of the provider, which the lab has not built")
+        return
+    changed = lock_file.with_hash(text, lock_file.package_hash(package))
+    if changed != text:
+        file.write_text(changed, encoding="utf-8")
+        output.detail(f"{layout.LOCK_FILE} has the checksum of the lab's own provider too: commit it")
 
 
 def _remote_of(lab: str, app: str) -> str:

@@ -92,7 +92,7 @@ def site_of(variables: Variables, *, insecure: bool) -> ProxmoxSite:
 def _certificate(site: ProxmoxSite, version: tuple[int, int]) -> Fact:
     detail = f"{site.endpoint} answers, version {version[0]}.{version[1]}"
     if site.insecure:
-        remedy = "Say proxmox_insecure neither in the .tfvars file nor by a variable; export SSL_CERT_FILE=… to the site's CA"
+        remedy = "Take proxmox_insecure out of the .tfvars file and TF_VAR_…, export SSL_CERT_FILE=… to the site's CA"
         return Fact("Proxmox", True, f"{detail}; its certificate is not looked at", remedy)
     return Fact("Proxmox", True, f"{detail}, with a certificate that is trusted")
 
