@@ -36,7 +36,12 @@ def row(name: str, figure: dict[str, object]) -> tuple[str, ...]:
     cells = ["" if value is None else str(value) for value in told]
     cells[0] = f"{cells[0]} {figure['unit']}".strip()
     met = MET[figure["met"]]  # type: ignore[index]
-    return (name, *cells, met, ", ".join(map(str, rounds)))
+    return (name, *cells, met, _told(rounds))
+
+
+def _told(rounds: list[float]) -> str:
+    """All of them, or where they are many the least and the most."""
+    return f"{min(rounds)} to {max(rounds)} ({len(rounds)})" if len(rounds) > 10 else ", ".join(map(str, rounds))
 
 
 if __name__ == "__main__":

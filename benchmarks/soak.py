@@ -76,17 +76,18 @@ def temporary(ground: Ground) -> Path:
 
 def figures(looks: Sequence[Look]) -> list[Figure]:
     """First and last, and what lies between."""
-    quarter = max(1, len(looks) // 4)
-    early, late = (median(look.seconds for look in part) for part in (looks[:quarter], looks[-quarter:]))
+    first, last = ([look.seconds for look in part] for part in (looks[:10], looks[-10:]))
 
     def grown(name: str, unit: str, of: str, bound: float | None = None) -> Figure:
-        first, last = (float(getattr(look, of)) for look in (looks[0], looks[-1]))
+        begun, ended = (float(getattr(look, of)) for look in (looks[0], looks[-1]))
         goal = None if bound is None else at_most(bound, of="value")
-        return Figure(f"{name}, grown over {len(looks)} releases", unit, [last - first], goal=goal)
+        return Figure(f"{name}, grown over {len(looks)} releases", unit, [ended - begun], goal=goal)
 
     return [
         Figure("seconds per release", "s", [look.seconds for look in looks]),
-        Figure("last quarter by first quarter", "times", [late / early], goal=at_most(1.2, of="value")),
+        Figure("seconds per release, the first ten", "s", first),
+        Figure("seconds per release, the last ten", "s", last),
+        Figure("last ten by first ten", "times", [median(last) / median(first)], goal=at_most(1.2, of="value")),
         grown("the engine's disk", "MiB", "disk"),
         grown("images on the machine", "images", "images", 0),
         grown("containers on the machine", "containers", "containers", 0),

@@ -11,12 +11,15 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+from benchmarks.figures import Figure, at_most, show
 from fairlead.config import layout
-from fairlead.deployment_repo.bump import bump
+from fairlead.deployment_repo.bump import TRIES, bump
 from fairlead.deployment_repo.message import ImageChange
 from fairlead.deployment_repo.repository import Repository
 from tests.fixtures.git import Site, image, make_site
@@ -82,22 +85,40 @@ def _record(root: Path, name: str) -> Path:
     return root / f"{name}.landed"
 
 
+def astray(site: Site, number: int, rounds: int) -> list[str]:
+    """The bumps that are not in the history, and what is there besides: a second one too."""
+    wanted = Counter(
+        f"build({name}): backend 1.{bumped - 1}.0 → 1.{bumped}.0"
+        for name in environments(number)
+        for bumped in range(1, rounds + 1)
+    )
+    made = Counter(site.commits()[:-2])
+    return sorted(((wanted - made) + (made - wanted)).elements())
+
+
+def figures(landed: Sequence[Landed], lost: Sequence[str]) -> list[Figure]:
+    """Whether each bump landed exactly once, and what that took."""
+    tries, seconds = [one.tries for one in landed], [one.seconds for one in landed]
+    return [
+        Figure("bumps", "bumps", [len(landed)]),
+        Figure("bumps that landed not at all or twice", "bumps", [len(lost)], goal=at_most(0, of="value")),
+        Figure("pushes of one bump, median", "pushes", [statistics.median(tries)]),
+        Figure("pushes of one bump, most", "pushes", [max(tries)], goal=at_most(TRIES, of="value")),
+        Figure("time of one bump, median", "s", [statistics.median(seconds)]),
+        Figure("time of one bump, longest", "s", [max(seconds)]),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         site = prepare(Path(directory), options.processes)
         landed = contend(site, options.processes, options.rounds)
-        tries, seconds = [one.tries for one in landed], [one.seconds for one in landed]
-        told = {
-            "bumps": len(landed),
-            "commits": len(site.commits()) - 2,
-            "tries": {"median": statistics.median(tries), "most": max(tries)},
-            "seconds": {"median": round(statistics.median(seconds), 2), "most": round(max(seconds), 2)},
-        }
-        print(json.dumps(told, indent=1))  # noqa: T201
+        show(figures(landed, astray(site, options.processes, options.rounds)), as_json=options.json)
 
 
 if __name__ == "__main__":
