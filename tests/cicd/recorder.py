@@ -5,13 +5,14 @@ misses none, however short it lives; those started by their whole path (Ansible'
 providers) are read from /proc while they live, below the process that was told to `watch`.
 """
 
-import contextlib
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.fixtures.processes import descendants
 
 WRAPPED = ("git", "ssh", "ssh-agent", "ssh-keyscan", "tofu", "ansible-playbook", "docker", "skopeo")
 # The shell itself writes both down before it becomes the program: no process more, nothing lost.
@@ -113,19 +114,3 @@ class Recorder:
     def holders_by_secret(self, secrets: Mapping[str, str]) -> dict[str, set[str]]:
         """For each secret by name: the programs whose variables held its value."""
         return {name: self.holders(value) for name, value in secrets.items()}
-
-
-def descendants(process: int) -> Iterator[int]:
-    """Every process that a process has started, from whichever of its threads, and theirs, as far as they live."""
-    for child in _children(Path(f"/proc/{process}/task")):
-        yield child
-        yield from descendants(child)
-
-
-def _children(threads: Path) -> list[int]:
-    found = ""
-    with contextlib.suppress(OSError):  # it ended meanwhile
-        for thread in threads.iterdir():
-            with contextlib.suppress(OSError):
-                found += (thread / "children").read_text()
-    return [int(child) for child in found.split()]

@@ -4,6 +4,7 @@ The lab is the stories' own, not the session's: they take its registry away, and
 under the default name.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -25,6 +26,7 @@ from fairlead.lab import demo
 from fairlead.lab.machines import Machine
 from fairlead.lab.site import Lab, Site
 from tests.fixtures.git import git, identify
+from tests.fixtures.processes import descendants
 
 TEMPLATE = f"{layout.ANSIBLE}/templates/docker-compose.yml.j2"
 ENV = f"{layout.ANSIBLE}/templates/env.j2"
@@ -315,14 +317,9 @@ def _replaced(text: str, old: str, new: str) -> str:
 def kill_tree(child: "subprocess.Popen[str]") -> None:
     """SIGKILL a command and everything that it started, as when a machine loses power; then take its output."""
     for process in [child.pid, *descendants(child.pid)]:
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(process, signal.SIGKILL)
     child.communicate(timeout=LONGEST)
-
-
-def descendants(process: int) -> list[int]:
-    """Every process that a process has started, and theirs."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [found for child in map(int, children) for found in (child, *descendants(child))]
 
 
 def wait_for(condition: Any, child: "subprocess.Popen[str]") -> None:
