@@ -160,6 +160,19 @@ def test_two_environments_are_provisioned_at_once(workshop: Workshop) -> None:
     assert sorted(workshop.machines()) == [101, 102]
 
 
+def test_a_template_that_is_locked_is_waited_for(workshop: Workshop) -> None:
+    with workshop.api.cluster.changing(9000) as template:
+        template.lock = "clone"
+    looked = "/nodes/pve1/qemu/9000/status/current"
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(workshop.provision)
+        wait_until(lambda: looked in [request.path for request in list(workshop.api.requests)], "the template's look")
+        assert workshop.machines() == {}
+        with workshop.api.cluster.changing(9000) as template:
+            template.lock = ""
+        assert made.result().changed
+
+
 def test_of_two_at_once_for_one_environment_the_second_is_told_who_holds_it(workshop: Workshop) -> None:
     workshop.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=3.0))
     with ThreadPoolExecutor() as pool:
