@@ -193,7 +193,7 @@ class SemaphoreField:
         if image not in self._commits:
             self.ansible.write(self.git.person, image)
             self._commits[image] = self.git.write({}, f"Pin {image.tag}")
-        fields = fields_of(self.git.person, image, self.vm_ip, {**changes, "commit": self._commits[image]})
+        fields = fields_of(self.git.person, image, self.vm_ip, {"commit": self._commits[image], **changes})
         return {**fields, "app": self.app, "secrets": {}}
 
     _commits: dict[ImageReference, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from fairlead.deploy.base import (
 from fairlead.deploy.inventory import extra_vars, unsafe
 from fairlead.deploy.semaphore.api import Server
 from fairlead.deploy.semaphore.following import ENDED, GIVEN_UP, Followed, Pace, Tasks, task_body
+from fairlead.deploy.semaphore.host_key import ssh_variables
 from fairlead.deploy.semaphore.output import Transcript
 from fairlead.deploy.semaphore.place import Place, find, project_of, require_fit, template_name
 from fairlead.deploy.semaphore.records import Record, Records
@@ -83,7 +84,10 @@ class SemaphoreDeployer:
     def _values(self, request: Target) -> dict[str, object]:
         """No secret: those are in Semaphore's environment. The host key is checked whatever its host is set to."""
         told = {"ansible_host_key_checking": True, "fairlead_environment": unsafe(request.environment)}
-        return extra_vars(replace(request, secrets={}), self.settings) | told
+        known_hosts = request.checkout / layout.KNOWN_HOSTS
+        text = known_hosts.read_text(encoding="utf-8", errors="replace") if known_hosts.is_file() else ""
+        keys = {name: unsafe(one) for name, one in ssh_variables(text, request.vm_ip, self.settings.port).items()}
+        return extra_vars(replace(request, secrets={}), self.settings) | told | keys
 
     def _inspect(self, request: Target) -> Followed:
         place = self._place(request, layout.INSPECTION)
