@@ -26,7 +26,7 @@ check: setup    ## what needs no running program: lint, format, types, layers, h
 	$(BIN)/python -m tools.opentofu.check
 
 test: check    ## check, then every test, in random order, warnings as errors
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3  # on two cores too: a third of the time is waiting for machines
 
 demo: setup    ## a lab, and on it a release deployed, replaced under load, promoted, and a broken one rolled back; SMALL=1: 3 services, not 5
 	$(BIN)/python -m demo $(if $(SMALL),--small)
