@@ -58,6 +58,7 @@ def test_a_new_tag_is_a_candidate_by_digest(registry_server: RegistryServer) -> 
     new = registry_server.push(app, "1.1.0", content="new", labels={"org.opencontainers.image.revision": "abc"})
     seen = look_once(registry_server, [watched("app_image", app, app.with_tag("1.0.0", old))])
     assert seen.candidates == ("app_image",)
+    assert not seen["app_image"].lost
     assert seen["app_image"].elected == app.with_tag("1.1.0", new)
     assert seen["app_image"].labels.revision == "abc"
     assert [(r.tag, r.reason) for r in seen["app_image"].rejected] == [("1.0.0", "is older than 1.1.0")]
@@ -117,6 +118,7 @@ def test_a_pin_that_the_registry_has_lost_is_no_obstacle(registry_server: Regist
     registry_server.delete(app, old)
     seen = look_once(registry_server, [watched("app_image", app, app.with_tag("1.0.0", old))])
     assert (seen.candidates, seen["app_image"].same_content) == (("app_image",), False)
+    assert seen["app_image"].lost, "a return would need the copy on the machine"
 
 
 def test_an_image_for_another_platform_is_refused(registry_server: RegistryServer) -> None:

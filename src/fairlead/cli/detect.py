@@ -150,6 +150,8 @@ def sighting_notes(sighting: "Sighting") -> "Iterator[str]":
         yield f"could not be looked at: {sighting.error.what} ({sighting.error.code})"
     if sighting.repushed and sighting.pin:
         yield f"the tag {sighting.pin.tag} was pushed again as {sighting.repushed}; the pin stands"
+    if sighting.lost:
+        yield "the registry has lost the pinned image: no way back to it but by the copy on the machine"
     if sighting.same_content:
         yield f"{sighting.elected} is the same content as the pin"
 

@@ -46,6 +46,12 @@ class Detection:
     sightings: tuple[Sighting, ...] = field(default=(), repr=False)
     followed: Proof | None = None
 
+    @property
+    def lost(self) -> str:
+        """What a return from the new release would need and the registries have lost, for people; "" for nothing."""
+        lost = ", ".join(sighting.pin.short for sighting in self.sightings if sighting.lost and sighting.pin)
+        return f"the registry has lost {lost}: no way back but by the copy on the machine" if lost else ""
+
 
 @dataclass(frozen=True)
 class _Offer:

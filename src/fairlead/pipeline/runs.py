@@ -114,7 +114,8 @@ class _Session:
         release = f"{scope.environment}:{fingerprint(scope, detection)}"
         request = request_of(scope, detection, f"{release}:{self.runtime.attempts(release) + 1}")
         log = self.log(request["run"])
-        log.add("", State.STARTED, f"{detection.answer}: {detection.reason}")
+        told = "; ".join(filter(None, (detection.reason, detection.lost)))
+        log.add("", State.STARTED, f"{detection.answer}: {told}")
         return self._carry(log, lambda: self.runtime.start(request))
 
     def settle(self, *, abandon: bool) -> Outcome | None:

@@ -20,6 +20,7 @@ from fairlead.registry.policy import Ballot, Election, JointElection, Rejection,
 
 MOST_ELECTIONS = 20  # tags of one group that quarantine and cooldown may hold back before we stop looking further down
 MOST_LOOKS = 30
+_LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class Sighting:
 
     elected: the elected tag with the digest that it has; None where nothing is elected, and `why` or `error` says
     why. same_content: the elected image is another digest, but for the platform the same one as the pinned.
-    repushed: the pinned version tag now has this other digest; it is reported, never elected.
+    repushed: the pinned version tag now has this other digest; it is reported, never elected. lost: another image is
+    elected, and the registry has no more what is pinned: a way back needs the copy that the machine keeps.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Sighting:
     why: str = ""
     same_content: bool = False
     repushed: str | None = None
+    lost: bool = False
     error: FairleadError | None = None
 
     @property
@@ -283,17 +286,21 @@ class _Group:
         if self.rules.refuses(elected):
             return replace(base, elected=elected)
         resolved = await self.client.resolve(elected, member.image.platform)
-        return replace(base, elected=elected, resolved=resolved, same_content=await self._is_same(member, resolved))
+        pinned = await self._pinned_content(member)
+        same = pinned == resolved.platform_digest
+        return replace(base, elected=elected, resolved=resolved, same_content=same, lost=pinned == _LOST)
 
-    async def _is_same(self, member: Watched, resolved: ResolvedImage) -> bool:
-        """Whether the pinned reference is, for the platform, the same image; a pin that is gone is another one."""
+    async def _pinned_content(self, member: Watched) -> str:
+        """The digest of what the pin is for the platform; _LOST, or "" where it cannot be told."""
         pin = member.pin
         if pin is None or pin.digest is None or pin.name != member.reference.name:
-            return False
+            return ""
         try:
-            return await self.client.platform_digest(pin, member.image.platform) == resolved.platform_digest
+            return await self.client.platform_digest(pin, member.image.platform)
+        except ImageMissing:
+            return _LOST
         except FairleadError:
-            return False
+            return ""
 
     def _holds_back(self, seen: Mapping[str, Sighting]) -> bool:
         """Whether quarantine or cooldown speak against an elected tag; then it is noted, and elected again without."""
