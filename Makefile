@@ -7,7 +7,7 @@ DEMO ?=
 SMALL ?=
 CODE := src tests benchmarks tools demo
 
-.PHONY: setup check test demo demo-full docs lock help
+.PHONY: setup check test demo demo-full faults docs lock help
 
 help:     ## list these commands
 	@sed -nE 's/^([a-z-]+):[a-z ]*## /\1\t/p' Makefile
@@ -34,6 +34,11 @@ demo: setup    ## a lab, and on it a release deployed, replaced under load, prom
 demo-full: setup    ## the same on machines that OpenTofu makes: changed in place, destroyed outside, made again
 	python3 tools/opentofu/build.py
 	$(BIN)/python -m demo.full
+
+faults: setup    ## try every cell of the kill matrix again, here and on a machine of the lab, and write its page; takes an hour
+	$(BIN)/python -m tests.faults.matrix
+	$(BIN)/python -m tests.faults.machine_matrix
+	$(BIN)/python -m tools.faults
 
 docs: setup    ## write the generated pages of docs/; DEMO=1 also records make demo anew, in minutes
 	$(BIN)/python -m tools.docs $(if $(DEMO),--demo)

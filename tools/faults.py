@@ -173,10 +173,10 @@ CASES: Mapping[str, Sequence[Case]] = {
              "verify/test_http.py::test_an_expired_certificate_fails"),
         case(67, "a wrong digest on one service", "the whole release fails",
              "verify/test_checks.py::test_a_wrong_digest_on_one_service_fails_the_release"),
-        case(68, "the image of the way back is gone from the registry", "a tag keeps it on the machine; where it is "
-             "gone there too, the return fails and says so (it is not said before the deploy)",
+        case(68, "the image of the way back is gone from the registry", "told before the deploy, by the look that "
+             "finds the new one; a tag keeps it on the machine; where it is gone there too, the return fails and says so",
+             "faults/test_registry.py::test_a_way_back_that_the_registry_has_lost_is_told_before_the_deploy",
              "scaffold/ansible/test_on_machine.py::test_images_of_old_releases_go_and_those_of_the_newest_stay",
-             "pipeline/test_endings.py::test_nothing_ever_proven_is_held",
              "pipeline/test_endings.py::test_a_failed_return_stops_and_says_so"),
         case(69, "a return that fails too", "stops and says so; no loop",
              "pipeline/test_endings.py::test_a_failed_return_stops_and_says_so",
@@ -205,8 +205,10 @@ CASES: Mapping[str, Sequence[Case]] = {
         case(78, "no inodes, or a read-only disk here", "the same",
              "faults/test_processes.py::"
              "test_a_disk_that_takes_nothing_more_stops_a_run_before_it_changes_anything"),
-        case(79, "a clock that is an hour off", "a run is gone on with all the same",
+        case(79, "a clock that is an hour off, here or on the machine", "a run is gone on with and a deploy goes as "
+             "ever; doctor says so",
              "faults/test_clock.py::test_what_a_clock_that_is_an_hour_off_wrote_is_gone_on_with",
+             "faults/test_machine.py::test_a_machine_whose_clock_is_an_hour_off_is_deployed_to_as_ever",
              "registry/test_watcher.py::test_a_clock_that_was_set_back_makes_nothing_younger_than_new",
              "pipeline/test_doctor.py::test_clock"),
     ),
@@ -250,7 +252,7 @@ def faults_page() -> str:
         "# Faults",
         "Made by `make docs` from `tools/faults.py`. What can go wrong, what must come of it, and the tests (below "
         "`tests/`) that can fail. Numbers are those of the project's list of threats. What takes too long for every "
-        "test run is run by hand: `python -m tests.faults.matrix`, `python -m tests.faults.machine_matrix`, "
+        "test run is run by hand: `make faults` (the kill matrix, here and on a machine), "
         "`python -m tests.faults.contention`, `python -m tests.fuzz`, `python -m benchmarks.soak`.",
     ]
     for area, cases in CASES.items():
@@ -301,3 +303,13 @@ def _machine_part() -> list[str]:
 
 def _held(found: Sequence[str] | None) -> str:
     return "not tried" if found is None else "; ".join(found) or "holds"
+
+
+def main() -> None:
+    """Write the two pages; `make docs` writes them too."""
+    for name, page in (("faults.md", faults_page()), ("kill-matrix.md", matrix_page())):
+        (ROOT / "docs/reference" / name).write_text(page)
+
+
+if __name__ == "__main__":
+    main()

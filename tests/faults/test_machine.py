@@ -1,6 +1,7 @@
 """What happens to a machine in the middle of a deploy: the next one finishes it, and what serves goes on serving."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import pytest
 from fairlead.lab.demo import pushed_digest
 from fairlead.lab.progress import wait_until
 from fairlead.lab.registry import push_address
+from fairlead.pipeline.doctor.machine import QUESTION, clock, parse
 from tests.scaffold.ansible.conftest import OnMachine, Play
 from tests.scaffold.ansible.test_on_machine import KEEP, load
 
@@ -24,6 +26,22 @@ BETWEEN = {
 }
 HOLD = "/run/held-by-a-test"
 WAIT = f"while os.path.exists({HOLD!r}): time.sleep(0.05)"
+PUT = """\
+import pathlib, sys
+path = pathlib.Path(sys.argv[1])
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(sys.argv[2])
+path.chmod(0o755)
+"""
+TURNED = """\
+import time
+
+def late(seconds=None, real=time.gmtime, now=time.time):
+    return real(now() + {off} if seconds is None else seconds)
+
+time.gmtime = late
+time.time = lambda now=time.time: now() + {off}
+"""
 LONGEST = 120.0  # seconds for a machine to do what is waited for
 
 
@@ -158,6 +176,51 @@ def _held_in_the_middle(serving: OnMachine) -> Iterator[Future[Play]]:
         finally:
             _on(serving, "rm", "-f", HOLD)
             (serving.checkout.ansible / MODULE).write_text(whole)
+
+
+def test_a_machine_whose_clock_is_an_hour_off_is_deployed_to_as_ever(serving: OnMachine) -> None:
+    """What asks for the time there, `date` and Python, is told another; doctor says so, the module does not mind.
+
+    The engine's own clock is the kernel's, which no container has for itself: time namespaces have none for the time
+    of day (time_namespaces(7)).
+    """
+    serving.release("1.1.0")
+    with load(serving.machine.address) as requests:
+        for off, outcome in ((3600, "deployed"), (-3600, "unchanged")):
+            with _clock_off(serving, off):
+                apart, took = _apart(serving)
+                assert 3600 - took - 1 <= int(apart.split()[0]) <= 3600, apart
+                changed = serving.deploy()
+                assert (changed.status, changed.outcome) == (0, outcome), changed.output
+                assert serving.inspect().outcome == "match"
+    assert requests.failures == []
+    assert _apart(serving)[0] == "is this computer's"
+
+
+@contextmanager
+def _clock_off(serving: OnMachine, off: int) -> Iterator[None]:
+    """While the block runs, `date` and Python's clock on the machine are so many seconds off."""
+    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    modules = _on(serving, "python3", "-c", find).strip()
+    files = {
+        "/usr/local/bin/date": f"#!/bin/sh\nexec /bin/date --date '{off:+d} seconds' \"$@\"\n",
+        f"{modules}/hour.pth": "import hour\n",
+        f"{modules}/hour.py": TURNED.format(off=off),
+    }
+    try:
+        for name, content in files.items():
+            _on(serving, "python3", "-c", PUT, name, content)
+        yield
+    finally:
+        _on(serving, "rm", "-f", *files)
+
+
+def _apart(serving: OnMachine) -> tuple[str, float]:
+    """What doctor says of the machine's clock, and how long it took to ask, by which that may be less."""
+    began = time.time()
+    values = parse(serving.ssh(QUESTION))
+    ended = time.time()
+    return clock(values["clock"], began, ended).detail, ended - began
 
 
 def _backends(serving: OnMachine) -> int:

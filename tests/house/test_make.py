@@ -9,7 +9,7 @@ import pytest
 from fairlead.process import run
 from tools.house import ROOT
 
-WORDS = ("setup", "check", "test", "demo", "demo-full", "docs", "lock")
+WORDS = ("setup", "check", "test", "demo", "demo-full", "faults", "docs", "lock")
 LOCKS = [ROOT / "requirements/runtime.txt", ROOT / "requirements/dev.txt"]
 
 
