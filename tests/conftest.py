@@ -1,13 +1,17 @@
 """Fixtures for every test folder, and which tests share a worker."""
 
 import signal
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from fairlead.config.directories import state_directory
-from fairlead.lab import engine
+from fairlead.lab import demo, engine, postgresql
+from fairlead.lab.images import REGISTRY
+from fairlead.lab.progress import at_once
 from fairlead.lab.site import Lab
 
 pytest_plugins = [
@@ -75,6 +79,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         lab = Lab("lab", state_directory())
         engine.ensure(lab.docker, lab.own_engine, lab.progress, lab.may_install)
+        if session.config.getoption("numprocesses", None):
+            make_images(lab)
+
+
+def make_images(lab: Lab) -> None:
+    """Make what several labs need before any worker begins: on a fresh engine each lab would make it for itself."""
+    bases = (REGISTRY, postgresql.BASE, *demo.bases(demo.sources(demo.SMALL)))
+    makers: list[Callable[[], str]] = [partial(lab.images.base, base) for base in bases]
+    at_once([lab.images.machine, *makers], lab.progress.note)
 
 
 @pytest.hookimpl(optionalhook=True)
