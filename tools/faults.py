@@ -174,7 +174,8 @@ CASES: Mapping[str, Sequence[Case]] = {
         case(67, "a wrong digest on one service", "the whole release fails",
              "verify/test_checks.py::test_a_wrong_digest_on_one_service_fails_the_release"),
         case(68, "the image of the way back is gone from the registry", "told before the deploy, by the look that "
-             "finds the new one; a tag keeps it on the machine; where it is gone there too, the return fails and says so",
+             "finds the new one; a tag keeps it on the machine; where it is gone there too, the return fails and says "
+             "so",
              "faults/test_registry.py::test_a_way_back_that_the_registry_has_lost_is_told_before_the_deploy",
              "scaffold/ansible/test_on_machine.py::test_images_of_old_releases_go_and_those_of_the_newest_stay",
              "pipeline/test_endings.py::test_a_failed_return_stops_and_says_so"),
