@@ -150,7 +150,7 @@ def test_an_expired_certificate_fails(tmp_path: Path) -> None:
 
 def test_plain_http_on_a_tls_port_is_told() -> None:
     with serving(lambda _: Answer()) as server:
-        outcome = HttpCheck(server.url.replace("http:", "https:"), timeout=1).attempt()
+        outcome = HttpCheck(server.url.replace("http:", "https:")).attempt()
     assert outcome.came.startswith("a TLS failure")
 
 
