@@ -33,15 +33,27 @@ class Standing(Instant):
         self.appear()
 
 
+@dataclass(frozen=True)
+class Infrastructure:
+    """Where OpenTofu makes machines. variables: its own, with the infrastructure's secrets."""
+
+    api: ProxmoxApi
+    variables: Mapping[str, str]
+
+    def machines(self) -> list[str]:
+        """The names of the machines that there are, beside the template."""
+        return [machine.name for machine in self.api.cluster.machines() if not machine.is_template]
+
+
 @contextmanager
-def made_by_opentofu(shop: Operator, database: str, directory: Path) -> Iterator[Mapping[str, str]]:
-    """While the block runs OpenTofu provisions; gives the infrastructure's variables. database: PG_CONN_STR."""
+def made_by_opentofu(shop: Operator, database: str, directory: Path) -> Iterator[Infrastructure]:
+    """While the block runs OpenTofu provisions. database: PG_CONN_STR."""
     shop.on_machine("iptables", "--insert", *DOOR)  # an address that answers already is refused
     try:
         appear = functools.partial(shop.on_machine, "iptables", "--delete", *DOOR, check=False)
         with ProxmoxApi.start(directory, Standing(shop.machine().host_key, appear)) as api:
             _hand_over(shop)
-            yield {**api.environment, "PG_CONN_STR": database}
+            yield Infrastructure(api, {**api.environment, "PG_CONN_STR": database})
     finally:
         shop.on_machine("iptables", "--delete", *DOOR, check=False)
 

@@ -47,7 +47,7 @@ def test_a_pipeline_releases_what_is_new_and_keeps_secrets_apart(
     """From the push of an image to its proof, on a machine that OpenTofu makes; and then nothing any more."""
     recorder = Recorder(tmp_path / "recorder", shop.variables["PATH"])
     with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
-        project = replace(gitlab, infrastructure=infrastructure, root=tmp_path / "runner")
+        project = replace(gitlab, infrastructure=infrastructure.variables, root=tmp_path / "runner")
         before, new = shop.head, shop.push()
         pushes(shop)
         done = project.pipeline(recorder=recorder)
@@ -64,7 +64,7 @@ def test_a_pipeline_releases_what_is_new_and_keeps_secrets_apart(
     assert (shop.version(), proof.run) == (new.tag, f"gitlab-{done.number}")
     [suite] = ET.fromstring(done.artifact("verify-staging", "checks.xml"))
     assert (suite.attrib["failures"], suite.attrib["errors"]) == ("0", "0")
-    require_secrets_apart(recorder, shop, infrastructure)
+    require_secrets_apart(recorder, shop, infrastructure.variables)
     assert idle.passed == ["nothing-new", "look-staging", "release-staging"], idle.text
     assert (shop.head, shop.containers("backend"), pushes(shop)) == (head, containers, [])
 

@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairlead.config.directories import cache_directory
+from fairlead.lab.semaphore import Semaphore
 from tests.cicd.recorder import Recorder
 from tests.e2e.operator import Operator
 
@@ -28,6 +29,7 @@ INFRASTRUCTURE = {
     "proxmox-api-token": "TF_VAR_proxmox_api_token",
     "pg-conn-str": "PG_CONN_STR",
 }
+UNUSED = "not-used-here"  # a credential that the file names and the site has no use for
 LONGEST = 300  # seconds for one build
 # Groovy 2.4 is older than Java's modules; the first option starts quicker.
 _JAVA = (
@@ -64,7 +66,7 @@ class Jenkins:
     root: Path
     remote: str
     agent: Mapping[str, str]
-    credentials: Mapping[str, Mapping[str, str]]
+    credentials: Mapping[str, dict[str, str]]
     classpath: str
     number: int = 0
     branch: str = "main"
@@ -148,17 +150,27 @@ class Started:
             assert self.child.poll() is None, f"it ended before: {log.read_text()}"
             time.sleep(0.05)
 
+    def wait_until(self, true: Callable[[], object], what: str) -> None:
+        """Until a condition holds."""
+        while not true():
+            assert self.child.poll() is None, f"it ended before {what}: {(self.home / 'log').read_text()}"
+            time.sleep(0.05)
+
     def abort(self) -> None:
         """Press the red button."""
         (self.home / "abort").touch()
 
 
 def server_for(
-    operator: Operator, library: str, root: Path, infrastructure: Mapping[str, str] | None = None
+    operator: Operator,
+    library: str,
+    root: Path,
+    infrastructure: Mapping[str, str] | None = None,
+    semaphore: Semaphore | None = None,
 ) -> Jenkins:
     """A pipeline for an operator's repository, with the credentials that its Jenkinsfile names.
 
-    infrastructure: OpenTofu's variables, where it makes the machines.
+    infrastructure: OpenTofu's variables, where it makes the machines. semaphore: where it deploys.
 
     The agent is as the shipped image: git has an identity there, and only waits are made shorter.
     """
@@ -172,16 +184,15 @@ def server_for(
         "FAIRLEAD_STATE_DIR": str(home / "state"),
         "XDG_CACHE_HOME": str(cache_directory().parent),  # where OpenTofu was built
         **{name: given[name] for name in ("SSL_CERT_FILE",) if name in given},
+        **({"SEMAPHORE_URL": semaphore.url} if semaphore else {}),
     }
     key = (operator.site.secrets / "control" / "ssh_key_staging").read_text()
     credentials = {
+        "semaphore-api-token": {"kind": "text", "value": semaphore.token_file.read_text() if semaphore else UNUSED},
         "git-push-token": {"kind": "text", "value": f"{operator.core}-git"},
         "deploy-ssh-key": {"kind": "key", "user": "deploy", "value": key},
         **{name.replace("_", "-"): {"kind": "text", "value": value} for name, value in operator.secrets.items()},
-        **{
-            name: {"kind": "text", "value": given.get(variable, "not-used-here")}
-            for name, variable in INFRASTRUCTURE.items()
-        },
+        **{name: {"kind": "text", "value": given.get(variable, UNUSED)} for name, variable in INFRASTRUCTURE.items()},
     }
     return Jenkins(root, operator.remote.as_uri(), agent, credentials, library)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.scaffold.render import RECORD, Record, render
 from tests.cicd.infrastructure import made_by_opentofu
 from tests.cicd.jenkins.server import INFRASTRUCTURE, SCRIPT, Jenkins, server_for
@@ -49,7 +50,7 @@ def test_a_new_image_is_released_once_and_proven_on_a_machine_that_opentofu_make
     """From the push of an image to its proof; then nothing any more, also when its own push starts a build."""
     write_for_opentofu(shop)
     with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
-        jenkins = server_for(shop, harness, tmp_path / "jenkins", infrastructure)
+        jenkins = server_for(shop, harness, tmp_path / "jenkins", infrastructure.variables)
         before, pushed = shop.head, shop.push()
         recorder = Recorder(tmp_path / "recorder", jenkins.agent["PATH"])
         build = jenkins.build(recorder=recorder)
@@ -71,6 +72,28 @@ def test_a_new_image_is_released_once_and_proven_on_a_machine_that_opentofu_make
     assert shop.since(before) == subjects
     assert shop.core not in build.log
     assert_secrets_apart(jenkins, recorder)
+
+
+def test_an_abort_in_mid_apply_leaves_one_machine_and_no_lock(
+    shop: Operator, harness: str, postgresql: PostgreSQL, tmp_path: Path
+) -> None:
+    """Jenkins's signals end OpenTofu at once; the next build takes the machine over, and its state is complete."""
+    write_for_opentofu(shop)
+    with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
+        jenkins = server_for(shop, harness, tmp_path / "jenkins", infrastructure.variables)
+        infrastructure.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=5.0))
+        running = jenkins.start()
+        running.wait_until(infrastructure.machines, "the clone begins")
+        running.abort()
+        build = jenkins.finish(running)
+        jenkins.wait_for_agent()
+        infrastructure.api.faults.clear()
+        finished = jenkins.build()
+        idle = jenkins.build()
+        machines = infrastructure.machines()
+    assert (build.result, build.stages) == ("ABORTED", statuses("S", "A")), build
+    assert (finished.result, finished.stages) == ("SUCCESS", statuses(*"SSSSS-")), finished
+    assert (idle.description, machines) == ("nothing new", ["shop-staging"]), idle
 
 
 def assert_secrets_apart(jenkins: Jenkins, recorder: Recorder) -> None:
