@@ -296,8 +296,9 @@ def _machine_part() -> list[str]:
     rows = [("step:point", "alone"), ("---", "---"), *((f"`{cell}`", _held(found)) for cell, found in record.items())]
     return [
         "## On a machine of the lab",
-        "`python -m tests.faults.machine_matrix`: the real playbook, engine and application; one commit, the image "
-        "runs in one container by its digest, answers, is proven, and nothing is left to do.",
+        "`python -m tests.faults.machine_matrix`, at the moments in which a machine takes part: the real playbook, "
+        "engine and application; one commit, the image runs in one container by its digest, answers, is proven, and "
+        "nothing is left to do.",
         "\n".join(f"| {' | '.join(row)} |" for row in rows),
     ]
 

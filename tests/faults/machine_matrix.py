@@ -2,8 +2,9 @@
 
     python -m tests.faults.machine_matrix [STEP:POINT ...]
 
-takes some minutes, prints a table and, when all places were tried, writes what came to machine-matrix.json, from which
-`make docs` makes the page.
+kills the process alone at the moments in which a machine takes part; the kill matrix has all others too. Takes some
+minutes, prints a table and, when all places were tried, writes what came to machine-matrix.json, from which `make docs`
+makes the page.
 """
 
 import argparse
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from fairlead.lab.site import Lab
 from tests.e2e.operator import Operator, Said
-from tests.faults.matrix import POINTS, RETURN, STEPS
+from tests.faults.matrix import POINTS
 from tools.faults import RECORDS
 
-PLACES = tuple(f"{step}:{point}" for step in (*STEPS, *RETURN) for point in POINTS)
+STEPS = ("deploy", "verify", "rollback-deploy", "rollback-verify")
+PLACES = tuple(f"{step}:{point}" for step in STEPS for point in POINTS)
 
 
 def violations(shop: Operator, place: str) -> list[str]:
