@@ -143,6 +143,15 @@ def test_first_signal_is_one_interrupt_and_the_program_may_finish(tmp_path: Path
     assert record.read_text() == "state saved"
 
 
+def test_an_interrupt_when_the_program_has_just_ended_is_an_interrupt() -> None:
+    def interrupt(_: str, line: str) -> None:
+        assert _is_gone(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(ProgramInterrupted):
+        run(python("import os; print(os.getpid())"), on_line=interrupt)
+
+
 def test_background_child_that_keeps_the_pipe_does_not_hold_us() -> None:
     source = """
         import subprocess, sys
@@ -187,7 +196,7 @@ def test_interrupt_stops_programs_of_other_threads() -> None:
 
 
 def _is_gone(pid: int) -> bool:
-    for _ in range(100):
+    for _ in range(1200):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except FileNotFoundError:

@@ -327,7 +327,7 @@ def _stop(child: "subprocess.Popen[bytes]", captures: tuple[_Capture, _Capture],
     """One SIGINT for the program itself; what is left of its group after the grace period is killed."""
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGINT)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, ProcessLookupError):  # it may have ended before it was told to
         _pump(child, captures, time.monotonic() + grace)
     _kill_group(child)
 
