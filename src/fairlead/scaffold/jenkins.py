@@ -15,7 +15,7 @@ def blocks(answers: Answers) -> dict[str, list[str]]:
         "choice": list(_choice(answers.environments)),
         "registrylogins": list(_environment(_registry_logins(answers))),
         "infrastructure": list(_environment({} if answers.addresses else INFRASTRUCTURE)),
-        "deployer": [*(_bound(name, credential) for name, credential in _deployer(answers).items()), *SEMAPHORE],
+        "deployer": [*(_bound(name, credential) for name, credential in _deployer(answers).items()), REMARK, SEMAPHORE],
     }
 
 
@@ -25,10 +25,14 @@ INFRASTRUCTURE = {
     "PG_CONN_STR": "pg-conn-str",
 }
 """OpenTofu's own variables, and the credentials that they come from."""
-SEMAPHORE = (
-    "// Semaphore keeps all of these itself; with it, this is the one instead:",
-    "// SEMAPHORE_TOKEN = credentials('semaphore-api-token')",
-)
+REMARK = "// For Semaphore; those above are for Ansible. Delete what the site has no credential for."
+
+
+def _bound(variable: str, credential: str) -> str:
+    return f"{variable} = credentials('{credential}')"
+
+
+SEMAPHORE = _bound("SEMAPHORE_TOKEN", "semaphore-api-token")
 
 
 def _choice(environments: Iterable[str]) -> Iterator[str]:
@@ -57,7 +61,3 @@ def _environment(variables: Mapping[str, str]) -> Iterator[str]:
         yield "environment {"
         yield from (f"  {_bound(name, credential)}" for name, credential in variables.items())
         yield "}"
-
-
-def _bound(variable: str, credential: str) -> str:
-    return f"{variable} = credentials('{credential}')"

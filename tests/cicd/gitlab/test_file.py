@@ -55,6 +55,12 @@ def test_a_child_pipeline_has_the_stages_of_its_environment(checkout: Path, envi
     assert set(found) == {"bump", "infrastructure", "deploy", f"verify-{environment}"}
 
 
+def test_the_file_is_the_same_whoever_deploys(checkout: Path) -> None:
+    """It binds no secret: those are the project's variables, scoped to an environment, and Fairlead passes none on."""
+    text = (checkout / FILE).read_text()
+    assert not [name for name in ("SEMAPHORE", "APPLICATION", "TF_VAR", "PG_CONN_STR") if name in text]
+
+
 def test_every_release_is_locked_and_has_a_page(checkout: Path) -> None:
     file = parse_yaml((checkout / FILE).read_bytes(), FILE).data
     for name, tier in zip(ENVIRONMENTS, ("development", "staging", "production"), strict=True):

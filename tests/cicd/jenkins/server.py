@@ -66,7 +66,7 @@ class Jenkins:
     root: Path
     remote: str
     agent: Mapping[str, str]
-    credentials: Mapping[str, dict[str, str]]
+    credentials: Mapping[str, Mapping[str, str]]
     classpath: str
     number: int = 0
     branch: str = "main"

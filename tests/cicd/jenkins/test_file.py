@@ -44,6 +44,7 @@ def test_each_stage_has_the_secrets_that_it_needs() -> None:
             "FAIRLEAD_CONTROL_SSH_KEY_FILE": "deploy-ssh-key",
             "FAIRLEAD_APPLICATION_DB_PASSWORD": "db-password",
             "FAIRLEAD_APPLICATION_TOKEN": "token",
+            "SEMAPHORE_TOKEN": "semaphore-api-token",
         },
     }
     assert "choices: ['test', 'live']" in written(MADE)
@@ -53,7 +54,7 @@ def test_a_site_gives_no_secret_that_it_does_not_have() -> None:
     found = credentials(written(EXISTING))
     assert (set(found), found["Release"]) == (
         {"pipeline", "Release"},
-        {"FAIRLEAD_CONTROL_SSH_KEY_FILE": "deploy-ssh-key"},
+        {"FAIRLEAD_CONTROL_SSH_KEY_FILE": "deploy-ssh-key", "SEMAPHORE_TOKEN": "semaphore-api-token"},
     )
 
 
@@ -64,8 +65,7 @@ def test_the_example_is_of_a_site_with_opentofu_and_semaphore() -> None:
 
 
 def test_jenkins_would_take_all_of_them(tmp_path: Path, harness: str) -> None:
-    semaphore = written(MADE).replace("// SEMAPHORE_TOKEN", "SEMAPHORE_TOKEN")
-    texts = [(FILES / SCRIPT).read_text(), written(MADE), written(EXISTING), semaphore]
+    texts = [(FILES / SCRIPT).read_text(), written(MADE), written(EXISTING)]
     files = [tmp_path / str(number) for number in range(len(texts))]
     for file, text in zip(files, texts, strict=True):
         file.write_text(text)
