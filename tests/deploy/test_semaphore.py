@@ -18,6 +18,7 @@ from fairlead.deploy.semaphore.api import Server
 from fairlead.errors import InvalidSetting, ProgramInterrupted, SiteFault
 from tests.deploy.playbooks import PIN
 from tests.deploy.semaphore import PASSWORD, QUICK, Clock, Yard
+from tests.fixtures.git_https import serve_https
 from tests.lab.semaphore_api.running import Running, running
 
 POST = "POST /project/{project_id}/tasks"
@@ -405,6 +406,14 @@ def test_a_server_that_is_not_there_is_the_sites_fault(yard: Yard) -> None:
     result = yard.deployer(server=away).deploy(yard.request())
     assert (result.outcome, result.code) == (Outcome.SITE_FAULT, "semaphore")
     assert "http://127.0.0.1:1 does not answer" in result.reason
+
+
+def test_a_certificate_that_nobody_here_trusts_is_said(yard: Yard, tmp_path: Path) -> None:
+    with serve_https(tmp_path) as other:
+        result = yard.deployer(server=Server(other.url, Secret("none"))).deploy(yard.request())
+    assert (result.outcome, result.code) == (Outcome.SITE_FAULT, "semaphore")
+    assert "its TLS certificate is not accepted" in result.reason
+    assert "SSL_CERT_FILE names the site's CA" in result.reason
 
 
 @pytest.mark.parametrize("url", ["semaphore.example.com", "ftp://x", "https://user:secret@x", "https://x/?a=b"])
