@@ -33,10 +33,12 @@ sudo find /opt /var/lib/fairlead /run/fairlead /tmp -name '*' 2> /dev/null | wc 
 class Look:
     """What is there after a release. disk, state: MiB. files: of Fairlead and in /tmp, there. left: in /tmp, here.
 
+    processor: seconds that the command and its children took here, which other work on the machine does not change.
     memory: MiB, the most that any of the commands so far had, with its children.
     """
 
     seconds: float
+    processor: float
     disk: float
     images: int
     containers: int
@@ -50,13 +52,14 @@ class Look:
 def release(ground: Ground, repository: Repository, number: int) -> Look:
     """One release, and what is there afterwards."""
     ground.push(APP, f"1.{number}.0")
-    began = time.perf_counter()
+    began, taken = time.perf_counter(), processor()
     repository.fairlead("run", "-e", "staging", TMPDIR=str(temporary(ground)))
-    seconds = time.perf_counter() - began
+    seconds, taken = time.perf_counter() - began, processor() - taken
     disk, images, containers, descriptors, files = (int(line) for line in ground.on_machine(LOOK).split())
     state = sum(path.stat().st_size for path in (ground.directory / "state").rglob("*") if path.is_file())
     return Look(
         seconds=seconds,
+        processor=taken,
         disk=disk / 2**20,
         images=images,
         containers=containers,
@@ -68,6 +71,12 @@ def release(ground: Ground, repository: Repository, number: int) -> Look:
     )
 
 
+def processor() -> float:
+    """Seconds of all commands so far, and of what they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def temporary(ground: Ground) -> Path:
     place = ground.directory / "tmp"
     place.mkdir(exist_ok=True)
@@ -76,7 +85,9 @@ def temporary(ground: Ground) -> Path:
 
 def figures(looks: Sequence[Look]) -> list[Figure]:
     """First and last, and what lies between."""
-    first, last = ([look.seconds for look in part] for part in (looks[:10], looks[-10:]))
+    ends = looks[:10], looks[-10:]
+    first, last = ([look.seconds for look in part] for part in ends)
+    early, late = (median(look.processor for look in part) for part in ends)
 
     def grown(name: str, unit: str, of: str, bound: float | None = None) -> Figure:
         begun, ended = (float(getattr(look, of)) for look in (looks[0], looks[-1]))
@@ -88,6 +99,7 @@ def figures(looks: Sequence[Look]) -> list[Figure]:
         Figure("seconds per release, the first ten", "s", first),
         Figure("seconds per release, the last ten", "s", last),
         Figure("last ten by first ten", "times", [median(last) / median(first)], goal=at_most(1.2, of="value")),
+        Figure("processor per release, last ten by first ten", "times", [late / early], goal=at_most(1.2, of="value")),
         grown("the engine's disk", "MiB", "disk"),
         grown("images on the machine", "images", "images", 0),
         grown("containers on the machine", "containers", "containers", 0),
