@@ -23,6 +23,7 @@ PREFIX = "fairlead-lab"
 MACHINE_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "cloud-init", "openssh-server", "sudo", "ca-certificates",
     "python3", "docker.io", "docker-cli", "docker-compose", "iptables",
+    "iproute2",  # without it cloud-init ends "degraded done"
 )  # fmt: skip
 _PULL_WITHIN = 300.0
 _NO_DOCUMENTATION = tuple(f"--dpkgopt=path-exclude=/usr/share/{place}/*" for place in ("doc", "man", "locale"))
