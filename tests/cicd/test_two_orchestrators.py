@@ -1,6 +1,21 @@
-"""A build of stage commands and a `fairlead run` of another machine, on one environment at once: nobody is harmed."""
+"""A build of stage commands and a `fairlead run` of another machine, on one environment at once: nobody is harmed.
 
+Where the other one can come in, and what holds it to the invariants:
+
+- both bump: one push is refused, and finds that the commit is made (here; tests/deployment_repo/test_bump.py)
+- both provision: the workspace's lease, which names its holder, exit code 4 (tests/provision/test_opentofu.py)
+- both deploy one release: the machine's lock lets them in one after the other (here)
+- one deploys while the machine's lock is held for longer than it waits: exit code 4, and by whom (here)
+- a newer release comes between bump and deploy, deploy and verify, verify and rollback: superseded, by whom (here)
+- an older deploy comes late to the machine: its fence refuses it (tests/conformance/test_deployer.py)
+- the run is the one that is late, at each of its steps: tests/faults/matrix.py, the column `overtaken`
+"""
+
+import json
 import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +27,9 @@ from tests.e2e.operator import Operator, Said, wait_for
 from tests.fixtures.git import git, identify
 
 pytestmark = pytest.mark.lab
-OVERTAKEN = 1
+OVERTAKEN, BUSY = 1, 4
+LOCK = "/var/lib/fairlead/shop/lock"
+IMPATIENT = {layout.PLAYBOOK: (("            keep_releases:", "            lock_wait: 1\n            keep_releases:"),)}
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,18 @@ def build(shop: Operator, tmp_path: Path) -> Build:
     return Build(shop, identify(tmp_path / "agent", "agent"), f"jenkins-{secrets.token_hex(4)}")
 
 
+@contextmanager
+def at_work(shop: Operator) -> Iterator[str]:
+    """Whoever was there last works on the machine again, until the end of the block. Gives its run."""
+    work = ("python3", "-c", "import sys; print('held', flush=True); sys.stdin.read()")
+    words = ["docker", "exec", "-i", shop.machine().container, "flock", LOCK, *work]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        yield str(json.loads(shop.on_machine("cat", LOCK))["run"])
+        holder.communicate()
+
+
 def require_untouched(shop: Operator, head: str, version: str, new: ImageReference, said: Said) -> None:
     """The loser is told who won; what the winner has released stays, pinned, running, proven, and in nobody's list."""
     assert said.code == OVERTAKEN, said.text
@@ -70,8 +99,12 @@ def require_untouched(shop: Operator, head: str, version: str, new: ImageReferen
 
 def test_a_build_that_is_overtaken_takes_nothing_back(shop: Operator, build: Build) -> None:
     """Its release ran; by the time that it looks, a newer one is proven. Whatever it tries from then on is refused."""
+    shop.commit("Wait less for the machine", IMPATIENT)
     first = shop.push()
     begun = build.bump()
+    with at_work(shop) as run:
+        busy = begun.deploy()
+    assert (busy.code, f'"run": "{run}"' in busy.stderr) == (BUSY, True), busy.text
     assert begun.deploy().code == 0
     won = shop.push()
     assert shop.run().code == 0
