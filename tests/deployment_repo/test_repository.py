@@ -270,6 +270,33 @@ def test_many_fetches_at_once_in_one_clone_do_not_disturb_each_other(site: Site)
     assert repository.head() == site.head
 
 
+def objects(repository: Repository) -> dict[str, int]:
+    """git count-objects: loose ones (count), and packs."""
+    lines = git(repository.git.directory, "count-objects", "-v").splitlines()
+    return {name: int(number) for name, _, number in (line.partition(": ") for line in lines)}
+
+
+def test_a_commit_makes_no_pack_of_its_own(site: Site) -> None:
+    """git reads every pack's index at its start, so a hundred releases made each git command three times as slow."""
+    repository = site.open("copy")
+    before = objects(repository)["packs"]
+    for number in range(3):
+        push(repository, {"hello.txt": Entry(b"%d\n" % number)})
+    assert objects(repository)["packs"] == before
+
+
+def test_what_has_gathered_is_packed_when_git_finds_it_due(site: Site) -> None:
+    repository = site.open("copy")
+    head = repository.resolve("HEAD")
+    for number in range(51):  # git-config(1), gc.autoPackLimit
+        stream = import_stream(str(number), head, [b"M 644 inline n\ndata 3\n%03d\n" % number])
+        argv = ["git", "-C", repository.git.directory, "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]
+        subprocess.run(argv, input=stream, check=True, capture_output=True)
+    assert objects(repository)["packs"] > 50
+    repository.tidy()
+    assert objects(repository)["packs"] <= 2
+
+
 def test_a_fetch_that_another_process_holds_up_for_too_long_says_so(site: Site) -> None:
     repository = replace(site.open("copy"), patience=0.1)
     with (repository.common / "fairlead.lock").open("a") as file:

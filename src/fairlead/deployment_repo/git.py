@@ -33,11 +33,10 @@ _SETTINGS: Mapping[str, str] = {
     "fetch.recurseSubmodules": "false",
     "push.recurseSubmodules": "no",
     "push.followTags": "false",
-    # Housekeeping runs when a clone is opened, not in the middle of a release.
+    # Housekeeping runs when a release is proven (Repository.tidy), not in the middle of it.
     "gc.auto": "0",
     "gc.autoDetach": "false",
     "maintenance.auto": "false",
-    "fastimport.unpackLimit": "1",
     "i18n.commitEncoding": "utf-8",
     "i18n.logOutputEncoding": "utf-8",
     "log.showSignature": "false",

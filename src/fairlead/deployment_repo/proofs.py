@@ -100,6 +100,7 @@ class Proofs:
             self.pace.at("committed")
             if self.repository.push_notes(note, head):
                 self.pace.at("noted")
+                self.repository.tidy()
                 return
             self.pace.wait(attempt)
         raise PushContended(

@@ -34,6 +34,7 @@ from fairlead.errors import (
     Busy,
     IdentityMissing,
     NotARepository,
+    ProgramTimedOut,
     RemoteDenied,
     RepositoryError,
     RewrittenHistory,
@@ -44,6 +45,7 @@ from fairlead.errors import (
 from fairlead.process import Completed
 
 NOTES = "refs/notes/fairlead"
+LOOSE_OBJECTS = 6700  # git's own limit before it packs them (git-config(1), gc.auto)
 RECENT = 500  # commits in which a run looks for its own
 _REMOTE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 _TREE, _LINK, _SUBMODULE = "40000", "120000", "160000"
@@ -138,7 +140,7 @@ class Repository:
         git.run("config", "--replace-all", "remote.origin.url", url.text)
         repository = replace(cls.open(directory, branch, "origin", access), address=str(url))
         repository.fetch()
-        repository.git.run("-c", "gc.auto=6700", "gc", "--auto", "--quiet")
+        repository.tidy()
         return repository
 
     @property
@@ -330,6 +332,13 @@ class Repository:
         raise remote_failure("push", self.place, completed)
 
     # ---- the operator's checkout
+
+    def tidy(self) -> None:
+        """Let git pack what has gathered, at the numbers at which it would do so by itself; else git would be slower
+        with every release. It is never a reason to fail.
+        """
+        with contextlib.suppress(RepositoryError, ProgramTimedOut):
+            self.git.run("-c", f"gc.auto={LOOSE_OBJECTS}", "gc", "--auto", "--quiet")
 
     def catch_up(self, commit: str) -> str:
         """Bring the operator's checkout to `commit` when it is on the branch and clean; else say how, or "".
