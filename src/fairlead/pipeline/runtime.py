@@ -22,7 +22,7 @@ from fairlead.pipeline.stages import Request, Said
 from fairlead.pipeline.workflow import MOST_RECOVERIES, VERSION, Pipeline
 
 NAME = "fairlead"
-_POLL = 0.05  # seconds between looks at a recovered run's end
+_POLL = 0.05  # seconds between DBOS's looks at what it waits for
 _IN_FLIGHT = ["PENDING", "ENQUEUED", "DELAYED"]
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 _GIVEN_UP = "MAX_RECOVERY_ATTEMPTS_EXCEEDED"
@@ -138,6 +138,7 @@ def launched(pipeline: Pipeline, executor: str, file: Path, database: Secret | N
             executor_id=executor,
             serializer=JsonSerializer(),
             log_level="CRITICAL",
+            notification_listener_polling_interval_sec=_POLL,  # its wait is waited for at the end of every run
         )
     )
     try:
