@@ -15,7 +15,7 @@ HEAD = """\
 Written by `python -m benchmarks.page` from what `python -m benchmarks.NAME --json` printed, and
 `python -m tests.faults.contention`. Values are medians of the rounds. A floor is what the bare tools cost, measured in
 turn with Fairlead on the same machine (2 cores, which also carry the load and the lab). Ratios carry over to other
-machines, seconds do not. bump, contention, provision, registry_checks and soak were measured beside other tests, with
+machines, seconds do not. bump, contention, orchestrators and registry_checks were measured beside other tests, with
 some eight processes waiting for the two cores: there seconds vary.
 """
 COLUMNS = ("figure", "value", "floor", "ratio", "goal", "met", "rounds")

@@ -74,8 +74,9 @@ class Ground:
 
     @classmethod
     def up(cls, directory: Path, name: str = LAB, stack: str = demo.SMALL) -> "Ground":
-        """The lab, made where it is missing."""
+        """The lab, made anew: an older one's registry offers what earlier rounds pushed."""
         lab = Lab(name, state_directory())
+        lab.down()
         ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources(stack))), directory, stack)
         ground.clear()
         return ground
