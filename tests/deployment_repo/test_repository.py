@@ -290,7 +290,7 @@ def test_what_has_gathered_is_packed_when_git_finds_it_due(site: Site) -> None:
     head = repository.resolve("HEAD")
     for number in range(51):  # git-config(1), gc.autoPackLimit
         stream = import_stream(str(number), head, [b"M 644 inline n\ndata 3\n%03d\n" % number])
-        argv = ["git", "-C", repository.git.directory, "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]
+        argv = ["git", "-C", str(repository.git.directory), "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet"]
         subprocess.run(argv, input=stream, check=True, capture_output=True)
     assert objects(repository)["packs"] > 50
     repository.tidy()
