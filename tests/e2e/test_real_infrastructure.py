@@ -25,6 +25,7 @@ pytestmark = pytest.mark.lab
 
 WAITS = {layout.CONFIGURATION: QUICKER[layout.CONFIGURATION], TEMPLATE: QUICKER[TEMPLATE][:1]}
 MEMORY = 3 << 30  # bytes
+COMPOSE_FILE = "/opt/shop/docker-compose.yml"
 
 
 @dataclass
@@ -145,6 +146,11 @@ def more_memory_restarts_the_machine_and_loses_nothing(builder: Builder) -> None
     assert note in builder.ask("/api/notes")
     whole = builder.fairlead("drift", "-e", "staging", "--json")
     assert (whole.code, whole.document["drifted"]) == (0, False), whole.text
+    builder.on_machine("sed", "-i", "$ a # by hand", COMPOSE_FILE)
+    edited = builder.fairlead("drift", "-e", "staging", "--json")
+    assert (edited.code, edited.document["infrastructure"]) == (1, []), edited.text
+    assert edited.document["machine"] == ["docker-compose.yml or .env on the machine is not the release's"]
+    builder.on_machine("sed", "-i", "$ d", COMPOSE_FILE)
 
 
 def a_machine_that_somebody_destroyed_comes_back(builder: Builder) -> None:

@@ -77,6 +77,9 @@ def test_a_machine_is_made_once_and_then_changed_in_place(workshop: Workshop) ->
     assert skipped.vm_ip == made.vm_ip
     assert skipped.skipped.startswith("nothing has changed since the plan of ")
     assert len(workshop.api.requests) == asked
+    overdue = workshop.provisioner("state/staging", refresh_after=0.0).provision(workshop.request())
+    assert (overdue.skipped, overdue.changed) == ("", False)
+    assert len(workshop.api.requests) > asked
 
     workshop.write(memory=4096, vm_disk_size=12)
     grown = workshop.provision()
