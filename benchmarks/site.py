@@ -77,9 +77,7 @@ class Ground:
         """The lab, made anew: an older one's registry offers what earlier rounds pushed."""
         lab = Lab(name, state_directory())
         lab.down()
-        ground = cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources(stack))), directory, stack)
-        ground.clear()
-        return ground
+        return cls(lab, lab.up(("staging",), bases=demo.bases(demo.sources(stack))), directory, stack)
 
     @property
     def machine(self) -> Machine:

@@ -331,14 +331,14 @@ class Repository:
             raise _rejected(ref, self.place, completed)
         raise remote_failure("push", self.place, completed)
 
-    # ---- the operator's checkout
-
     def tidy(self) -> None:
         """Let git pack what has gathered, at the numbers at which it would do so by itself; else git would be slower
         with every release. It is never a reason to fail.
         """
         with contextlib.suppress(RepositoryError, ProgramTimedOut):
             self.git.run("-c", f"gc.auto={LOOSE_OBJECTS}", "gc", "--auto", "--quiet")
+
+    # ---- the operator's checkout
 
     def catch_up(self, commit: str) -> str:
         """Bring the operator's checkout to `commit` when it is on the branch and clean; else say how, or "".
