@@ -38,7 +38,7 @@ demo-full: setup    ## the same on machines that OpenTofu makes: changed in plac
 faults: setup    ## try every cell of the kill matrix again, here and on a machine of the lab, and write its page; takes an hour
 	$(BIN)/python -m tests.faults.matrix
 	$(BIN)/python -m tests.faults.machine_matrix
-	$(BIN)/python -m tools.faults
+	$(BIN)/python -m tools.docs
 
 docs: setup    ## write the generated pages of docs/; DEMO=1 also records make demo anew, in minutes
 	$(BIN)/python -m tools.docs $(if $(DEMO),--demo)

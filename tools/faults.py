@@ -305,13 +305,3 @@ def _machine_part() -> list[str]:
 
 def _held(found: Sequence[str] | None) -> str:
     return "not tried" if found is None else "; ".join(found) or "holds"
-
-
-def main() -> None:
-    """Write the two pages; `make docs` writes them too."""
-    for name, page in (("faults.md", faults_page()), ("kill-matrix.md", matrix_page())):
-        (ROOT / "docs/reference" / name).write_text(page)
-
-
-if __name__ == "__main__":
-    main()
