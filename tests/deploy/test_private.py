@@ -4,6 +4,7 @@ import signal
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ with private_directory(Path(sys.argv[1])) as path:
     write_private(path / "values.json", "secret")
     print("held", flush=True)
     time.sleep(600)
+"""
+
+WIPE = """
+import sys
+from pathlib import Path
+from fairlead.deploy.private import private_directory
+with private_directory(Path(sys.argv[1])) as path:
+    (path / "a").touch()
+    (path / "z").touch()
+    sys.addaudithook(lambda event, told: print(Path(told[0]).name) if event == "os.remove" else None)
 """
 
 
@@ -54,3 +65,21 @@ def test_what_a_killed_process_left_is_wiped_by_the_next_and_the_living_ones_sta
         holder.send_signal(signal.SIGKILL)
     with private_directory(tmp_path) as path:
         assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_that_come_and_go_at_once_do_not_wipe_each_others(tmp_path: Path) -> None:
+    def come_and_go(turns: int) -> None:
+        for _ in range(turns):
+            with private_directory(tmp_path) as path:
+                write_private(path / "key", "x")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(come_and_go, [100] * 4)) == [None] * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_its_lock_file_goes_last(tmp_path: Path) -> None:
+    """Killed while it wipes, a process leaves what the next one still knows as nobody's."""
+    completed = subprocess.run([sys.executable, "-c", WIPE, tmp_path], capture_output=True, text=True, check=True)
+    assert sorted(completed.stdout.split()) == ["a", "held", "z"]
+    assert completed.stdout.split()[-1] == "held"

@@ -22,13 +22,13 @@ def private_directory(root: Path | None = None) -> Iterator[Path]:
     place = root or _place()
     sweep(place)
     path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-    try:
-        with (path / "new").open("w") as holder:
-            fcntl.flock(holder, fcntl.LOCK_EX)
-            (path / "new").rename(path / _HOLDER)  # a sweep never sees it unlocked
+    with (path / "new").open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        (path / "new").rename(path / _HOLDER)  # a sweep never sees it unlocked
+        try:
             yield path
-    finally:
-        shutil.rmtree(path)
+        finally:
+            _wipe(path)  # still locked: a sweep would wipe it at the same time
 
 
 def sweep(place: Path) -> None:
@@ -36,7 +36,17 @@ def sweep(place: Path) -> None:
     for path in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError), (path / _HOLDER).open() as holder:
             fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path)
+            _wipe(path)
+
+
+def _wipe(path: Path) -> None:
+    """The lock file goes last: without it, what a kill left here could not be told from what is being made."""
+    for child in path.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        elif child.name != _HOLDER:
+            child.unlink()
+    shutil.rmtree(path)
 
 
 def write_private(path: Path, content: str) -> Path:
