@@ -72,7 +72,7 @@ FairleadError                     what, why, what to do, and a stable code
 └── RolledBack                    the release failed and the previous one is proven again (exit 6)
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class FairleadError(Exception):
@@ -522,6 +522,16 @@ class SiteFault(FairleadError):
 
     code = "FL-SITE"
     retryable = True
+
+    @classmethod
+    def of(cls, error: OSError) -> Self:
+        """What this machine's system refused: a full disk, a missing right, too many open files."""
+        place = f": {error.filename}" if error.filename else ""
+        return cls(
+            f"This machine cannot do it: {error.strerror or error}{place}",
+            why="What was pushed before is there",
+            remedy="Mend that, and run the command again",
+        )
 
 
 class ReleaseFailed(FairleadError):

@@ -3,6 +3,7 @@
 The processes are forked from a server that has imported everything, so that one costs tens of milliseconds.
 """
 
+import errno
 import json
 import multiprocessing
 import os
@@ -55,7 +56,7 @@ class FileDeployer(FakeDeployer):
     """A fake machine that outlives the process. `behaviour.json` says what is wrong with which digest.
 
     broken: never becomes healthy; neither does anything that a template with this word in it starts. wrong: is healthy,
-    and not what it should be. site: the machine does not answer.
+    and not what it should be. site: the machine does not answer. disk: the one of Fairlead's own computer is full.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -66,8 +67,11 @@ class FileDeployer(FakeDeployer):
         self.always_broken = set(behaviour.get("broken", ()))
         self.wrong = set(behaviour.get("wrong", ()))
         self.unreachable = {VM_IP} if behaviour.get("site") else set()
+        self.full = bool(behaviour.get("disk"))
 
     def deploy(self, request: DeployRequest) -> DeployResult:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "values.json")
         while (self.directory / "pause").exists():
             (self.directory / "paused").touch()
             time.sleep(0.02)

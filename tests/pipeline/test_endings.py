@@ -104,6 +104,19 @@ def test_a_site_fault_rolls_nothing_back_and_heals(pipeline: Pipeline) -> None:
     assert pipeline.releases() == ["build(staging): backend 1.0.0 → 1.1.0"]
 
 
+def test_a_full_disk_of_ones_own_is_the_sites_fault_and_heals(pipeline: Pipeline) -> None:
+    pipeline.offer()
+    pipeline.behave(disk=True)
+    code, text = pipeline.run()
+    assert code == 1, text
+    assert "This machine cannot do it: No space left on device: values.json" in text
+    assert "deploy failed" in text
+    assert "run ended stopped" in text
+    pipeline.behave()
+    assert pipeline.run()[0] == 0
+    assert len(pipeline.releases()) == 1
+
+
 def test_a_broken_template_is_taken_back(pipeline: Pipeline) -> None:
     pipeline.site.write({TEMPLATE: "services: {}\n"}, "A template")
     assert pipeline.run()[0] == 0

@@ -86,9 +86,7 @@ def _error_of(error: BaseException) -> FairleadError:
             words = " ".join(error.format_message().split())
             return UsageError(words, remedy="fairlead --help; fairlead COMMAND --help")
         case OSError():
-            place = f": {error.filename}" if error.filename else ""
-            what = f"This machine cannot do it: {error.strerror or error}{place}"
-            return SiteFault(what, why="What was pushed before is there", remedy="Mend that, and run the command again")
+            return SiteFault.of(error)
         case _:
             return ProgramInterrupted("Interrupted", remedy="Run the same command again: it goes on from what is there")
 

@@ -13,7 +13,7 @@ from typing import Any
 from dbos import DBOS
 
 from fairlead import process
-from fairlead.errors import FairleadError, ProgramInterrupted
+from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault
 from fairlead.pipeline.crash import crash
 from fairlead.pipeline.faults import end_of, written
 from fairlead.pipeline.log import RunLog, State
@@ -82,8 +82,11 @@ class Steps:
             said["text"] = self.mask(said["text"])
         except ProgramInterrupted:
             raise KeyboardInterrupt from None
-        except FairleadError as error:
-            said = {"end": end_of(error), "error": written(error, self.mask), "text": self.mask(error.what)}
+        except (FairleadError, OSError) as error:
+            said = self._failed(SiteFault.of(error) if isinstance(error, OSError) else error)
         crash(self.crash_at, f"{name}:after-effect")
         log.add(name, State.FAILED if "end" in said else State.DONE, said["text"], time.monotonic() - began)
         return said
+
+    def _failed(self, error: FairleadError) -> Said:
+        return {"end": end_of(error), "error": written(error, self.mask), "text": self.mask(error.what)}
