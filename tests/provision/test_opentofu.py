@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from fairlead.errors import (
 )
 from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.process import NO_SECRETS
+from fairlead.provision.opentofu import ledger_of
 from fairlead.provision.tofu import Tofu
 from tests.fixtures.postgresql import PASSWORD, ask
 from tests.provision.site import Script
@@ -101,6 +103,48 @@ def test_a_machine_is_made_once_and_then_changed_in_place(workshop: Workshop) ->
     assert moved.host_keys == made.host_keys
     assert not workshop.provision(refresh=True).changed
     assert list(workshop.machines()) == [101]
+
+
+def test_a_plan_without_changes_needs_no_lease(workshop: Workshop) -> None:
+    made = workshop.provision(run="staging:first")
+    held = "SELECT run, fence, applied_at FROM fairlead.workspaces WHERE workspace = 'staging'"
+    (before,) = ask(workshop.database, held)
+    workshop.fence = 2
+    again = workshop.provision(refresh=True, run="staging:second")
+    (after,) = ask(workshop.database, held)
+    assert (again.vm_ip, again.changed, again.skipped) == (made.vm_ip, False, "")
+    assert before[:2] == ("staging:first", 1)
+    assert after[:2] == ("staging:first", 2)
+    assert after[2] > before[2]
+    with workshop.api.cluster.changing(101) as machine:
+        machine.config["memory"] = 1024
+    assert workshop.provision(refresh=True, run="staging:third").changed
+    assert ask(workshop.database, held)[0][0] == "staging:third"
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "SET token = gen_random_uuid(), beat = now(), holder = 'anna@a', process = 'a', clean = false",
+        "SET applied = jsonb_set(applied, '{serial}', '1')",
+        "SET fence = 9",
+    ],
+    ids=["held", "applied by another", "newer"],
+)
+def test_a_plan_without_a_lease_is_not_believed_when_somebody_was_there(workshop: Workshop, meanwhile: str) -> None:
+    workshop.provision()
+    ledger = ledger_of(workshop.request())
+    with closing(ledger):
+        row = ledger.read()
+        assert row is not None
+        assert row.applied is not None
+        then = row.applied
+        assert ledger.confirm(then, 1)
+        ask(workshop.database, f"UPDATE fairlead.workspaces {meanwhile}")
+        assert not ledger.confirm(then, 1)
+    if "token" in meanwhile:
+        with pytest.raises(Busy, match="anna@a provisions it since"):
+            workshop.provision(refresh=True)
 
 
 def test_what_is_changed_outside_is_seen_and_put_right(workshop: Workshop) -> None:
@@ -297,6 +341,16 @@ def test_a_database_without_a_free_connection_is_told_and_not_hammered(workshop:
     assert "too many connections" in caught.value.why
     assert PASSWORD not in str(caught.value)
     assert caught.value.retryable
+
+
+def test_a_database_that_became_a_standby_is_told(workshop: Workshop) -> None:
+    workshop.provision()
+    ask(workshop.database, "CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'canary-pg-p4ssword'")
+    ask(workshop.database, "ALTER ROLE reader SET default_transaction_read_only = on")
+    workshop.database = workshop.database.replace("//postgres:", "//reader:")
+    with pytest.raises(StateUnreachable) as caught:
+        workshop.provision(refresh=True)
+    assert "read-only transaction" in caught.value.why
 
 
 def test_opentofu_gets_its_secrets_and_nothing_else_that_is_secret(workshop: Workshop, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LIFE = 15.0  # seconds without a beat after which a lease is free
 BEAT = 5.0
 PATIENCE = 10.0  # seconds to reach the database
+_LONGEST = 10_000  # milliseconds for one statement, or for the network to take it: less than a lease lives
 _MAKING = 0x666C64  # the advisory lock under which schemas are made: PostgreSQL's IF NOT EXISTS is no protection
 # A connection whose other end is gone is closed by the server within 40 s, and its locks with it.
 KEEPALIVES = {"tcp_keepalives_idle": 20, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 4}
@@ -117,19 +118,20 @@ class Lease:
             raise lease_lost(self.ledger.workspace)
 
     def keep_alive(self) -> None:
-        """Beat until the end; runs in a thread of its own."""
+        """Beat until the end; runs in a thread of its own. Whatever else ends it, the lease is lost."""
         alive = time.monotonic()
-        while not self._ended.wait(BEAT):
-            try:
-                if not self.ledger.beat(self.token):
-                    break
-                alive = time.monotonic()
-            except StateUnreachable:
-                if time.monotonic() - alive > LIFE:
-                    break
-        else:
-            return
-        os.eventfd_write(self.lost, 1)
+        try:
+            while not self._ended.wait(BEAT):
+                try:
+                    if not self.ledger.beat(self.token):
+                        break
+                    alive = time.monotonic()
+                except StateUnreachable:
+                    if time.monotonic() - alive > LIFE:
+                        break
+        finally:
+            if not self._ended.is_set():
+                os.eventfd_write(self.lost, 1)
 
 
 @dataclass(frozen=True)
@@ -211,12 +213,40 @@ class Ledger:
             WHERE app = %s AND workspace = %s AND token = %s"""
         return self._is_ours(query, Jsonb(asdict(applied)), self.app, self.workspace, token)
 
+    def confirm(self, applied: Applied, fence: int) -> bool:
+        """Note that what was applied last has been found unchanged. False: somebody works there, or has been there."""
+        from psycopg.types.json import Jsonb  # noqa: PLC0415
+
+        query = """UPDATE fairlead.workspaces SET applied_at = clock_timestamp(), fence = %s
+            WHERE fence <= %s AND clean AND applied = %s AND app = %s AND workspace = %s AND token IS NULL"""
+        with self.connected() as connection:
+            values = (fence, fence, Jsonb(asdict(applied)), self.app, self.workspace)
+            return connection.execute(query, values).rowcount == 1
+
+    @contextlib.contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Connect while the block runs: with the client's import it takes as long as a third of a plan (measured)."""
+        ahead = threading.Thread(target=self._connect_ahead)
+        ahead.start()
+        try:
+            yield
+        finally:
+            ahead.join()
+
+    def _connect_ahead(self) -> None:
+        with contextlib.suppress(StateUnreachable), self.connected():
+            pass
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """No other process makes schemas meanwhile: OpenTofu's, made twice at once, would fail."""
-        with self.connected() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
-            yield
+        with self.connected() as connection:  # no transaction: a server may end one that is idle for so long
+            connection.execute("SET statement_timeout = 0")
+            connection.execute("SELECT pg_advisory_lock(%s)", (_MAKING,))
+            try:
+                yield
+            finally:
+                connection.close()  # and with it the lock
 
     def locker(self, schema: str) -> str:
         """Who holds OpenTofu's own lock of the workspace, as PostgreSQL knows it; "" for nobody."""
@@ -244,7 +274,7 @@ class Ledger:
             except BaseException:
                 connection.close()
                 raise
-            if self._kept:
+            if self._kept or connection.closed:
                 connection.close()
             else:
                 self._kept.append(connection)
@@ -254,11 +284,11 @@ class Ledger:
                 why=" ".join(str(error).split())[:300],
                 remedy="psql \"$PG_CONN_STR\" -c 'select 1' tries it; then run the command again",
             ) from error
-        except psycopg.ProgrammingError as error:
+        except psycopg.Error as error:
             raise StateUnreachable(
                 "The PostgreSQL database of OpenTofu's state (PG_CONN_STR) refuses the lease",
                 why=" ".join(str(error).split())[:300],
-                remedy="The role needs CREATE on the database: GRANT CREATE ON DATABASE … TO …",
+                remedy="The role needs CREATE on the database, which is no standby: GRANT CREATE ON DATABASE … TO …",
             ) from error
 
     def close(self) -> None:
@@ -278,8 +308,10 @@ class Ledger:
         import psycopg  # noqa: PLC0415
 
         options = {"connect_timeout": int(PATIENCE), "keepalives_idle": 20, "application_name": "fairlead"}
-        options |= {"tcp_user_timeout": 20_000}  # milliseconds: a beat must not hang longer than a lease lives
-        return psycopg.connect(self.address.reveal(), autocommit=True, **options)  # type: ignore[arg-type]
+        options |= {"tcp_user_timeout": _LONGEST}
+        connection = psycopg.connect(self.address.reveal(), autocommit=True, **options)  # type: ignore[arg-type]
+        connection.execute(f"SET statement_timeout = {_LONGEST}")
+        return connection
 
     def _take(self, token: uuid.UUID, run: str, fence: int) -> bool:
         """Take the lease; whether the holder before did not let it go in order."""

@@ -1,50 +1,27 @@
 """Machines that OpenTofu makes from the deployment repository's own code, on Proxmox VE.
 
-One environment is one workspace, one .tfvars file, one directory, one lease. Under the lease: a plan to a file, a look
-at what it would do, exactly that plan, and then the machine itself. Nothing is destroyed unless a person has allowed
-that very plan, and before a machine is made Proxmox is asked whether it is not there already.
+One environment is one workspace, one .tfvars file, one directory, one lease. What a lease protects is in work.py; here
+is what can be said without one: that nothing can have changed, or that a plan finds no changes.
 """
 
 import contextlib
-import fcntl
-import hashlib
-import os
-import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fairlead.config import layout
-from fairlead.config.secrets import Secret
-from fairlead.errors import (
-    Busy,
-    ConfigurationError,
-    FairleadError,
-    MissingSecret,
-    PlanRefused,
-    ProvisionError,
-    StateRefused,
-    UnreadableFile,
-)
 from fairlead.process import NO_SECRETS, Mask
-from fairlead.provision import proxmox
 from fairlead.provision import tofu as cli
 from fairlead.provision.base import Machine, ProvisionRequest
 from fairlead.provision.host_keys import known_keys
-from fairlead.provision.lease import Applied, Lease, Ledger
-from fairlead.provision.orphans import Wanted, sweep
-from fairlead.provision.plan import Plan, read_plan, unchanged
-from fairlead.provision.proxmox import ProxmoxSite, trusts_anybody
-from fairlead.provision.ready import Newcomer, wait_until_ready, wait_until_unlocked
-from fairlead.provision.tfvars import plain_values
-from fairlead.provision.tofu import Tofu
-from fairlead.provision.vacancy import refuse_taken_address
+from fairlead.provision.inputs import STATE, inputs_of, require_secrets
+from fairlead.provision.lease import Applied, Ledger, Row
 
-STATE = "PG_CONN_STR"
-ENDPOINT, TOKEN = (f"TF_VAR_{name}" for name in (proxmox.ENDPOINT, proxmox.TOKEN))
-UNSAVED = "errored.tfstate"  # what OpenTofu leaves behind when it cannot save its state
-LOCK = ".terraform.lock.hcl"
+if TYPE_CHECKING:
+    from fairlead.provision.plan import Plan
+    from fairlead.provision.work import Work
+
 _ANSWER = 2.0  # seconds for a machine that is only asked whether it is there
 
 
@@ -69,367 +46,82 @@ class OpentofuProvisioner:
 
         Raises PlanRefused, Busy, Superseded, ProvisionError, ProxmoxError, ConfigurationError, ProgramError.
         """
-        cli.refuse_loud_logs(self.variables)
-        work = _Work.of(self, request)
-        with contextlib.closing(work.ledger):
+        with self._ledger(request) as ledger:
             if request.plan_only:
-                return work.look().machine()
-            if known := work.untouched():
+                return self._work(request, ledger, "look").look().machine()
+            if known := self._untouched(request, ledger):
                 return known
-            with work.ledger.hold(request.run, request.fence) as lease:
+            work = self._work(request, ledger)
+            if known := self._unchanged(work):
+                return known
+            with ledger.hold(request.run, request.fence) as lease:
                 return work.under(lease).provision(lease)
 
     def address(self, request: ProvisionRequest) -> str:
         """The machine's address as of the last apply; "" where there was none. Changes nothing, and asks no machine."""
-        with contextlib.closing(_ledger(request)) as ledger:
+        with contextlib.closing(ledger_of(request)) as ledger:
             row = ledger.read()
         return row.applied.vm_ip if row and row.applied else ""
 
-    def look(self, request: ProvisionRequest) -> Plan:
+    def look(self, request: ProvisionRequest) -> "Plan":
         """What differs between the code, the state and reality. Changes nothing, and waits for nobody."""
+        with self._ledger(request) as ledger:
+            return self._work(request, ledger, "look").look().plan
+
+    @contextlib.contextmanager
+    def _ledger(self, request: ProvisionRequest) -> Iterator[Ledger]:
         cli.refuse_loud_logs(self.variables)
-        work = _Work.of(self, request)
-        with contextlib.closing(work.ledger):
-            return work.look().plan
+        require_secrets(request)
+        with contextlib.closing(ledger_of(request)) as ledger:
+            yield ledger
 
+    def _work(self, request: ProvisionRequest, ledger: Ledger, directory: str = "apply") -> "Work":
+        from fairlead.provision.work import Work  # noqa: PLC0415 - a look that finds nothing does not pay for it
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A plan that was only looked at."""
+        secrets, place = request.secrets, self.directory / directory
+        tofu = cli.Tofu(place, request.environment, self.variables, secrets, self.mask, self.cache)
+        return Work(request, ledger, tofu, self.lock_patience)
 
-    plan: Plan
-    identifier: str
-
-    def machine(self) -> Machine:
-        words = self.plan.words()
-        refused = [f"needs: --allow-replace {self.identifier} ({reason})" for reason in self.plan.refusals()]
-        exists = self.plan.machine is not None and self.plan.machine.in_state
-        return Machine(self.plan.vm_ip if exists else "", changed=bool(words), changes=(*words, *refused))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One request, and OpenTofu in the directory in which it is carried out."""
-
-    settings: OpentofuProvisioner
-    request: ProvisionRequest
-    ledger: Ledger
-    tofu: Tofu
-
-    @classmethod
-    def of(cls, settings: OpentofuProvisioner, request: ProvisionRequest) -> "_Work":
-        """Raises MissingSecret where a secret that is always needed is not there."""
-        for name in (STATE, ENDPOINT, TOKEN):
-            if name not in request.secrets:
-                raise MissingSecret(
-                    f"The infrastructure secret {name.removeprefix('TF_VAR_')} has no value",
-                    why="provision: {with: opentofu} needs it",
-                    remedy=f"export {name}=…",
-                )
-        directory = settings.directory / ("look" if request.plan_only else "apply")
-        tofu = Tofu(directory, request.environment, settings.variables, request.secrets, settings.mask, settings.cache)
-        return cls(settings, request, _ledger(request), tofu)
-
-    def under(self, lease: Lease) -> "_Work":
-        """The same, stopped when the lease is lost."""
-        return replace(self, tofu=replace(self.tofu, lost=lease.lost))
-
-    # ---- without a lease
-
-    def untouched(self) -> Machine | None:
+    def _untouched(self, request: ProvisionRequest, ledger: Ledger) -> Machine | None:
         """The machine, where code, variables, secrets and state are those of the last apply, and it answers."""
-        row = None if self.request.refresh else self.ledger.read()
-        if row is None or row.applied is None or row.held or not row.clean or row.age is None:
+        row = None if request.refresh else ledger.read()
+        then = settled(row, request, ledger)
+        if row is None or then is None or row.age is None or row.age > self.refresh_after:
             return None
-        then = row.applied
-        if row.age > self.settings.refresh_after or then.inputs != self._inputs():
-            return None
-        mark = self.ledger.mark(then.schema)
-        if mark is None or (mark.serial, mark.lineage) != (then.serial, then.lineage):
-            return None
-        if not known_keys(self.request.known_hosts, then.vm_ip, self.request.port):
-            return None
-        if not _answers(then.vm_ip, self.request.port):
+        if not _answers(then.vm_ip, request.port):
             return None
         return Machine(
             then.vm_ip, skipped=f"nothing has changed since the plan of {_ago(row.age)} ago; --refresh plans"
         )
 
-    def look(self) -> _Look:
-        """A plan in a directory of its own, without locks."""
-        with self._directory(wait=True):
-            self._initialise()
-            plan = self._plan(locking=False)
-            mark = self.ledger.mark(self.tofu.schema())
-        return _Look(plan, plan.identifier(mark.serial if mark else 0))
+    def _unchanged(self, work: "Work") -> Machine | None:
+        """The machine, where only reality could differ from the last apply, and a plan finds that it does not.
 
-    # ---- with the lease
-
-    def provision(self, lease: Lease) -> Machine:
-        """Plan, apply, wait, and note what was applied."""
-        with self._directory(wait=False):
-            self._initialise()
-            self._save_unsaved()
-            serial, seen = self._newest_state()
-            plan = self._plan(locking=True, known=None if lease.abnormal else seen)
-            plan, imported = self._adopt(plan, abnormal=lease.abnormal)
-            self._require_allowed(plan, serial)
-            if plan.makes_machine:
-                self._require_room(plan)
-            if plan.changes:
-                lease.require()
-                self.tofu.run(cli.apply_argv(self.tofu.plan))
-            machine = self._ready(plan, made=plan.makes_machine or imported)
-            lease.applied(self._applied(plan))
-            return replace(machine, files=self._new_lock_file())
-
-    def _adopt(self, plan: Plan, *, abnormal: bool) -> tuple[Plan, bool]:
-        """Import the machine that an apply made and forgot; then the plan is another one."""
-        wanted = plan.machine
-        if wanted is None or not (abnormal or plan.makes_machine):
-            return plan, False
-        site = self.site()
-        tag = own_tag(self.request)
-        orphan = sweep(site, Wanted(wanted.vm_id, wanted.name, tag, wanted.template_id), plan.known)
-        if orphan is None:
-            return plan, False
-        wait_until_unlocked(site, orphan.node, orphan.vm_id)
-        identifier = f"{orphan.node}/{orphan.vm_id}"
-        self.tofu.run(cli.import_argv(self._tfvars, wanted.address, identifier))
-        return self._plan(locking=True), True
-
-    def _require_room(self, plan: Plan) -> None:
-        """Wait for the template, and refuse an address that another machine has. Raises MachineTaken, MachineNotReady.
-
-        A machine that is replaced gives its address away itself.
+        It is made without the lease, for it changes nothing. What the database says is read when the plan is there: had
+        somebody changed the machine meanwhile, another state would be in it.
         """
-        if plan.machine is None:
-            return
-        site, wanted = self.site(), plan.machine
-        machines = site.require_sight(wanted.template_id)
-        template = next(machine for machine in machines if machine.vm_id == wanted.template_id)
-        wait_until_unlocked(site, template.node, template.vm_id)
-        if not wanted.in_state:
-            refuse_taken_address(site, machines, wanted.vm_id, plan.vm_ip)
-
-    def _require_allowed(self, plan: Plan, serial: int) -> None:
-        """Raise PlanRefused for a plan that destroys, or concerns more than the environment's machine."""
-        reasons, identifier = plan.refusals(), plan.identifier(serial)
-        if not reasons or self.request.allow_replace == identifier:
-            return
-        given = self.request.allow_replace
-        stale = f"{given} was another plan, or was made before something else changed. " if given else ""
-        environment = self.request.environment
-        raise PlanRefused(
-            f"{environment}: the plan {identifier} needs a person: {'; '.join(reasons)}",
-            why=stale + "\n".join(plan.words()),
-            remedy=f"If that is what you want: fairlead provision -e {environment} --allow-replace {identifier}; "
-            "what is on the machine's disk is lost",
-        )
-
-    def _ready(self, plan: Plan, *, made: bool) -> Machine:
-        """Wait for a machine that was changed, or whose host key is not known yet."""
-        words, request = plan.words(), self.request
-        known = known_keys(request.known_hosts, plan.vm_ip, request.port)
-        keys: tuple[str, ...] = ()
-        if plan.machine and (words or made or not known):
-            newcomer = Newcomer(plan.machine.node, plan.machine.vm_id, plan.vm_ip, request.port, made, known)
-            keys = wait_until_ready(self.site(), newcomer)
-        new = () if set(keys) <= set(known) else keys
-        adopted = (
-            (f"the machine {plan.machine.name} was there and is taken over",)
-            if plan.machine and made and not plan.makes_machine
-            else ()
-        )
-        changes = (*adopted, *words)
-        return Machine(plan.vm_ip, changed=bool(changes), changes=changes, host_keys=new)
-
-    def _applied(self, plan: Plan) -> Applied:
-        schema = self.tofu.schema()
-        mark = self.ledger.mark(schema)
-        if mark is None or plan.machine is None:
-            raise ProvisionError(
-                f"{self.request.environment}: OpenTofu has no state after its apply",
-                why="The code makes no machine with the environment's tag",
-                remedy=f"deployment/opentofu/main.tf should tag it {own_tag(self.request)}",
-            )
-        where = plan.machine
-        return Applied(self._inputs(), mark.serial, mark.lineage, schema, plan.vm_ip, where.vm_id, where.node)
-
-    # ---- OpenTofu
-
-    @contextlib.contextmanager
-    def _directory(self, *, wait: bool) -> Iterator[None]:
-        """The directory for this process alone, with the commit's code; what OpenTofu could not save stays."""
-        self.tofu.configuration.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.tofu.directory.chmod(0o700)  # plans hold secrets
-        descriptor = os.open(self.tofu.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _lock(descriptor, self.request.environment, wait=wait)
-            _copy_code(self.request.checkout / layout.OPENTOFU, self.tofu.configuration)
-            self._require_variables()
-            yield
-        finally:
-            self.tofu.plan.unlink(missing_ok=True)
-            os.close(descriptor)
-
-    def _require_variables(self) -> None:
-        path = self._tfvars
-        if not (self.request.checkout / path).is_file():
-            raise UnreadableFile(
-                f"{path} is missing in commit {self.request.commit[:9]}",
-                why="It says what the environment's machine is",
-                remedy=f"Copy another environment's, change it and commit {path}",
-            )
-
-    def _initialise(self) -> None:
-        """`tofu init`, unless it has been done for this code, provider and database."""
-        done = self.tofu.directory / "initialised"
-        if done.is_file() and done.read_text(encoding="ascii") == self._code_digest():
-            return
-        done.unlink(missing_ok=True)
-        cli.require_version(self.settings.variables, self.settings.cache)
-        locked = (self.tofu.configuration / LOCK).is_file()
-        with self.ledger.alone():
-            self.tofu.run(cli.init_argv(locked=locked), workspace=False)
-        done.write_text(self._code_digest(), encoding="ascii")
-
-    def _plan(self, *, locking: bool, known: Applied | None = None) -> Plan:
-        """A plan. known: what was applied to this very state, which answers for a plan without changes."""
-        patience = self.settings.lock_patience if locking else None
-        words = cli.plan_argv(self._tfvars, self.tofu.plan, patience)
-        try:
-            done = self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES))
-        except ProvisionError as error:
-            raise self._locked(error) from error
-        if known and done.exit_code == cli.NO_CHANGES:
-            return unchanged(known.node, known.vm_id, known.vm_ip)
-        return read_plan(self.tofu.shown(), own_tag(self.request))
-
-    def _locked(self, error: ProvisionError) -> FairleadError:
-        """A lock that somebody holds without a lease: a person, or a predecessor that has not ended yet."""
-        if "Error acquiring the state lock" not in error.why:
-            return error
-        return Busy(
-            f"{self.request.environment}: OpenTofu's state is locked by {self.ledger.locker(self.tofu.schema())}",
-            why="Somebody runs tofu by hand, or an interrupted run is still ending",
-            remedy="Wait for it, then run the command again",
-        )
-
-    def _save_unsaved(self) -> None:
-        """Push the state that an earlier apply could not save. OpenTofu refuses one that is older."""
-        unsaved = self.tofu.configuration / UNSAVED
-        if unsaved.is_file():
-            self.tofu.run(cli.push_argv(unsaved))
-            unsaved.unlink()
-
-    def _newest_state(self) -> tuple[int, Applied | None]:
-        """The state's serial, and what was applied to this very state with this very code.
-
-        Raises StateRefused for a state that is older than one that was seen.
-        """
-        row, mark = self.ledger.read(), self.ledger.mark(self.tofu.schema())
-        seen = row.applied if row else None
-        if seen and mark and mark.lineage == seen.lineage and mark.serial < seen.serial:
-            raise StateRefused(
-                f"{self.request.environment}: OpenTofu's state is number {mark.serial}, but {seen.serial} was seen",
-                why="An older state was restored; what was made since is missing in it",
-                remedy="Restore the newest backup of the database; if this state is right: "
-                """psql "$PG_CONN_STR" -c "UPDATE fairlead.workspaces SET applied = NULL\"""",
-            )
-        same = seen and mark and (seen.serial, seen.lineage, seen.inputs) == (mark.serial, mark.lineage, self._inputs())
-        return mark.serial if mark else 0, seen if same else None
-
-    def _new_lock_file(self) -> dict[str, bytes]:
-        """The provider's checksums, where the commit has none yet."""
-        if (self.request.checkout / layout.LOCK_FILE).is_file():
-            return {}
-        return {layout.LOCK_FILE: (self.tofu.configuration / LOCK).read_bytes()}
-
-    # ---- what it depends on
-
-    def site(self) -> ProxmoxSite:
-        """The Proxmox site, as OpenTofu is told of it. Raises ConfigurationError."""
-        ca, request = self.settings.variables.get("SSL_CERT_FILE"), self.request
-        values = plain_values((request.checkout / self._tfvars).read_text(encoding="utf-8"))
-        return ProxmoxSite(
-            request.secrets[ENDPOINT].reveal(),
-            request.secrets[TOKEN],
-            Path(ca) if ca else None,
-            insecure=trusts_anybody(request.environment, values, request.secrets),
-        )
-
-    @property
-    def _tfvars(self) -> str:
-        return layout.tfvars_file(self.request.environment, self.request.tfvars)
-
-    def _inputs(self) -> str:
-        """A digest of everything that the plan depends on: code, variables, secrets."""
-        code = self.request.checkout / layout.OPENTOFU
-        own = self._tfvars
-        files = {path.relative_to(code).as_posix(): path for path in sorted(code.rglob("*")) if path.is_file()}
-        content = {
-            name: path.read_bytes()
-            for name, path in files.items()
-            if name != LOCK and (not name.startswith("environments/") or own.endswith(name))
-        }
-        return _digest(content, self.request.secrets)
-
-    def _code_digest(self) -> str:
-        """A digest of what `init` depends on."""
-        code = self.tofu.configuration
-        kept = [
-            path for path in sorted(code.rglob("*")) if path.suffix in (".tf", ".tofu", ".json") or path.name == LOCK
-        ]
-        content = {path.relative_to(code).as_posix(): path.read_bytes() for path in kept if path.name != UNSAVED}
-        content["program"] = cli.program(self.settings.variables, self.settings.cache).encode()
-        settings = self.settings.variables.get("TF_CLI_CONFIG_FILE", "")
-        content["settings"] = settings.encode()
-        return _digest(content, {STATE: self.request.secrets[STATE]})
+        ledger = work.ledger
+        with ledger.connecting():
+            if not work.finds_no_changes():
+                return None
+        then = settled(ledger.read(), work.request, ledger)
+        return Machine(then.vm_ip) if then and ledger.confirm(then, work.request.fence) else None
 
 
-def own_tag(request: ProvisionRequest) -> str:
-    """The tag that only this environment's machine carries; main.tf gives it that."""
-    return f"{request.app}-{request.environment}"
-
-
-def _ledger(request: ProvisionRequest) -> Ledger:
+def ledger_of(request: ProvisionRequest) -> Ledger:
+    """The row of the environment's workspace."""
     return Ledger(request.secrets[STATE], request.app, request.environment)
 
 
-def _lock(descriptor: int, environment: str, *, wait: bool) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise Busy(
-            f"{environment}: another process of this machine still works in its OpenTofu directory",
-            why="It lost its lease and has not ended yet",
-            remedy="Wait for it, then run the command again",
-        ) from None
-
-
-def _copy_code(source: Path, target: Path) -> None:
-    """Make the target what the source is. Raises ConfigurationError where the commit has no code."""
-    if not (source / "main.tf").is_file():
-        raise ConfigurationError(
-            f"There is no {layout.OPENTOFU}/main.tf in the commit",
-            why="provision: {with: opentofu} makes the machine from it",
-            remedy="fairlead init --update brings it; or write provision: {with: static, addresses: …}",
-        )
-    for old in target.iterdir():
-        if old.is_dir():
-            shutil.rmtree(old)
-        elif old.name not in (UNSAVED, LOCK):
-            old.unlink()
-    shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def _digest(files: Mapping[str, bytes], secrets: Mapping[str, Secret]) -> str:
-    digest = hashlib.sha256()
-    parts = {**files, **{name: value.reveal().encode() for name, value in secrets.items()}}
-    for name, content in sorted(parts.items()):
-        digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
-    return digest.hexdigest()
+def settled(row: Row | None, request: ProvisionRequest, ledger: Ledger) -> Applied | None:
+    """What was applied last, where it is what is asked for, nobody works there, and the state is still that one."""
+    then = row.applied if row and row.clean and not row.held else None
+    if then is None or then.inputs != inputs_of(request):
+        return None
+    mark = ledger.mark(then.schema)
+    if mark is None or (mark.serial, mark.lineage) != (then.serial, then.lineage):
+        return None
+    return then if known_keys(request.known_hosts, then.vm_ip, request.port) else None
 
 
 def _answers(address: str, port: int) -> bool:
