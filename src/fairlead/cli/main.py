@@ -13,6 +13,7 @@ import typer
 from fairlead import __version__
 from fairlead.cli import detect, doctor, drift, history, init, lab, release, rollback, rollout, run, semaphore, status
 from fairlead.cli.options import output_of
+from fairlead.config.start import end_quickly
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def main() -> NoReturn:
                 code = _tell(_error_of(KeyboardInterrupt()))
         except (FairleadError, typer.TyperException, OSError, KeyboardInterrupt, typer.Abort) as error:
             code = _tell(_error_of(error))
+    end_quickly()
     sys.exit(code if isinstance(code, int) else 0)
 
 
