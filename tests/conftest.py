@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -24,6 +25,10 @@ pytest_plugins = [
 
 # A run that a script started with `&` ignores SIGINT, and so would every program under test that is to be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example takes as long as a machine that has much else to do needs for it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Tests that use one machine run one after another: by the beginning of their path, the name of their group.
 TOGETHER = {

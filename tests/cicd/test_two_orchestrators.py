@@ -121,8 +121,9 @@ def test_a_build_and_a_run_of_one_release_make_one_of_it(shop: Operator, build: 
     """The build deploys while the run does: the machine lets them in one after the other."""
     before, new = shop.head, shop.push()
     begun = build.bump()
-    child = shop.start("run", "-e", "staging", "--json")
-    wait_for(lambda: len(shop.containers("backend")) == 2, child)
+    with shop.starts("backend") as started:
+        child = shop.start("run", "-e", "staging", "--json")
+        wait_for(started, child)
     deployed = begun.deploy()
     assert (deployed.code, "unchanged" in deployed.stderr) == (0, True), deployed.text
     stdout, stderr = child.communicate()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ def test_a_run_that_was_stopped_tells_its_stages_and_why(pipeline: Pipeline) -> 
     done = fairlead(pipeline, "run", "-e", "staging", "--json", VM_IP="192.0.2.10")
     assert done.returncode == 2, done.stderr
     assert json.loads(done.stdout)["exit_code"] == 2
-    assert "bump 0." in done.stderr
+    assert re.search(r"bump \d+\.\d s", done.stderr)
     assert "There is no inventory deployment/ansible/inventory/staging" in done.stderr
     assert pipeline.releases() == ["build(staging): backend 1.0.0 → 1.1.0"]
 

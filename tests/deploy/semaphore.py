@@ -130,7 +130,7 @@ class Yard:
         token = self.server.token.reveal()
         words = [str(self.root), self.semaphore.url, token, self.app, self.commit, point]
         argv = [sys.executable, "-m", "tests.deploy.semaphore", *words]
-        return subprocess.run(argv, check=False, timeout=60).returncode
+        return subprocess.run(argv, check=False, timeout=300).returncode
 
     @property
     def plays(self) -> list[str]:

@@ -12,8 +12,10 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,6 +257,18 @@ class Operator:
         label = f"label=com.docker.compose.service={service}"
         return self.on_machine("docker", "ps", "-aq", "--no-trunc", "--filter", label, environment=environment).split()
 
+    @contextmanager
+    def starts(self, service: str, environment: str = "staging") -> Iterator[Callable[[], bool]]:
+        """Tells whether one of a service's containers has started since: its engine says so, however short it lived."""
+        label = f"label=com.docker.compose.service={service}"
+        words = ["docker", "exec", self.machine(environment).container, "timeout", "600", "docker", "events"]
+        words += ["--since", f"{time.time():.6f}", "--filter", label, "--filter", "event=start"]
+        with tempfile.TemporaryFile() as told, subprocess.Popen(words, stdout=told) as events:
+            try:
+                yield lambda: os.fstat(told.fileno()).st_size > 0
+            finally:
+                events.kill()
+
     def digests(self, service: str, environment: str = "staging") -> str:
         """What the registry calls the image that a service's one container runs."""
         [container] = self.containers(service, environment)
@@ -266,7 +280,7 @@ class Operator:
 
     def ask(self, path: str, body: Mapping[str, str] | None = None, environment: str = "staging") -> Any:
         """What the application answers, from outside. Raises OSError."""
-        connection = http.client.HTTPConnection(self.machine(environment).address, timeout=10)
+        connection = http.client.HTTPConnection(self.machine(environment).address, timeout=60)
         try:
             connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
             return json.load(connection.getresponse())

@@ -41,8 +41,9 @@ def test_killed_in_the_middle_of_a_rollout_it_finishes(shop: Operator) -> None:
     """Everything here dies while the new container starts beside the old one; no request fails meanwhile."""
     before, new = shop.head, shop.push()
     with Load(shop.machine().address, lambda _line: None) as load:
-        child = shop.start("run", "-e", "staging")
-        wait_for(lambda: len(shop.containers("backend")) == 2, child)
+        with shop.starts("backend") as started:
+            child = shop.start("run", "-e", "staging")
+            wait_for(started, child)
         kill_tree(child)
         said = shop.run()
     assert load.answers[FAILED] == 0, load.answers
@@ -53,8 +54,9 @@ def test_killed_alone_the_machines_lock_keeps_order(shop: Operator) -> None:
     """Ansible, and its module on the machine, live on for a while; the next run waits for them."""
     before, new = shop.head, shop.push()
     with Load(shop.machine().address, lambda _line: None) as load:
-        child = shop.start("run", "-e", "staging")
-        wait_for(lambda: len(shop.containers("backend")) == 2, child)
+        with shop.starts("backend") as started:
+            child = shop.start("run", "-e", "staging")
+            wait_for(started, child)
         child.kill()
         said = shop.run()
         child.communicate()

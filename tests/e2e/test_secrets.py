@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lab
 NEEDED = (
     r"/opt/shop/\.env",
     r"/var/lib/fairlead/shop/serving/\.env",
-    r"/var/lib/docker/containers/[0-9a-f]{64}/config\.v2\.json",
+    r"/var/lib/docker/containers/[0-9a-f]{64}/(\.tmp-)?config\.v2\.json\d*",
     r"/run/.*/[0-9a-f]{64}/config\.json",
     r"/var/lib/(docker/)?containerd/.*/meta\.db",
     r"/(run|tmp)/.*runc-process\d+",

@@ -90,6 +90,7 @@ def test_an_engine_that_is_stopped_or_hangs_is_the_sites_fault_and_heals(serving
     stopped = serving.deploy()
     serving.ssh("sudo systemctl start docker.socket docker.service")
     assert (stopped.outcome, stopped.module["fault"]["code"]) == ("site_fault", "engine"), stopped.output
+    serving.checkout.edit(MODULE, "timeout: float = 3", "timeout: float = 30")
     healed = serving.deploy()
     assert (healed.status, healed.outcome) == (0, "deployed"), healed.output
     assert serving.inspect().outcome == "match"

@@ -53,9 +53,9 @@ def test_what_a_killed_run_left_in_the_temporary_directory_is_wiped_by_the_next(
         assert process.child.is_alive(), process.text
         time.sleep(0.02)
     left = _private_directory_of(process)
-    process.signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
     assert (left / "checkout").is_dir()
+    process.signal(signal.SIGKILL)  # from now on another test's run may wipe it
+    assert process.wait() == -signal.SIGKILL
     (machine / "pause").unlink()
     assert pipeline.run()[0] == 0
     assert not left.exists()

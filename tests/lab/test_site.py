@@ -77,7 +77,7 @@ NOTHING: dict[str, list[str]] = {"container": [], "volume": [], "network": []}
 
 
 def ssh(site: Site, *command: str, environment: str = "staging") -> str:
-    return process.run(site.machines[environment].ssh_argv(site.known_hosts, *command), timeout=30).stdout.strip()
+    return process.run(site.machines[environment].ssh_argv(site.known_hosts, *command), timeout=300).stdout.strip()
 
 
 def test_a_machine_is_what_a_deployment_needs(lab_site: Site) -> None:

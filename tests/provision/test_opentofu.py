@@ -221,7 +221,7 @@ def test_a_template_that_is_locked_is_waited_for(workshop: Workshop) -> None:
 
 
 def test_of_two_at_once_for_one_environment_the_second_is_told_who_holds_it(workshop: Workshop) -> None:
-    workshop.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=3.0))
+    workshop.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=8.0))
     with ThreadPoolExecutor() as pool:
         first = pool.submit(workshop.provision, run="staging:abc:1")
         wait_until(workshop.machines, "the clone begins")

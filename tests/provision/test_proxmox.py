@@ -161,7 +161,7 @@ def test_an_orphan_is_ours_a_strangers_machine_stops_the_run(site: ProxmoxSite, 
 
 
 def test_a_clone_that_still_goes_on_is_waited_for(proxmox: ProxmoxApi) -> None:
-    proxmox.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=1.0))
+    proxmox.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=5.0))
     script, site = Script(proxmox), site_of(proxmox)
     task = script.machines(TEMPLATE).clone.post(newid=101, name="shop-staging", full=1)
     orphan = sweep(site, WANTED, in_state=())

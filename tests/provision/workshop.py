@@ -183,7 +183,7 @@ def signal_all(pid: int, number: signal.Signals) -> None:
         signal_all(child, number)
 
 
-def wait_until(true: Callable[[], object], what: str, within: float = 60.0) -> None:
+def wait_until(true: Callable[[], object], what: str, within: float = 300.0) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + within
     while not true():

@@ -200,7 +200,7 @@ def test_a_registry_that_hangs_ends_the_look_in_time(registry_server: RegistrySe
     with hostile(lambda _: Reply(200, {}, drip())) as server:
         settings = {**registry_server.settings, **server.settings}
         images = [watched("app_image", app), watched("slow_image", server.app)]
-        bounds = Bounds(look=1.0, body=10**10)
+        bounds = Bounds(look=5.0, body=10**10)
         seen = look_once(registry_server, images, settings=settings, bounds=bounds)
         done.append(True)
     assert seen.candidates == ("app_image",)

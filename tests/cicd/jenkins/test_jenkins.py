@@ -83,7 +83,7 @@ def test_an_abort_in_mid_apply_leaves_one_machine_and_no_lock(
     write_for_opentofu(shop)
     with made_by_opentofu(shop, postgresql.database(), tmp_path / "proxmox") as infrastructure:
         jenkins = server_for(shop, harness, tmp_path / "jenkins", infrastructure.variables)
-        infrastructure.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=5.0))
+        infrastructure.api.faults.add(Fault(Kind.TASK_SLOW, task="qmclone", seconds=10.0))
         running = jenkins.start()
         running.wait_until(infrastructure.machines, "the clone begins")
         running.abort()

@@ -79,7 +79,7 @@ def test_a_machines_life(lab: Lab, staging: VirtualMachine, deployer: Client, tm
     assert (found["proxmox"].healthy, found["postgresql"].healthy) == (True, True)
 
     lab.docker.run("kill", container)  # power loss
-    assert wait_until(lambda: deployer.get(f"{FIRST}/status/current")["status"] == "stopped", within=30)
+    assert wait_until(lambda: deployer.get(f"{FIRST}/status/current")["status"] == "stopped", within=120)
 
     moved = str(staging.address).replace(".211/", ".231/")
     deployer.good("PUT", f"{FIRST}/config", memory=1536, cores=1, ipconfig0=f"ip={moved},gw={staging.gateway}")
@@ -120,7 +120,7 @@ def test_postgresql_takes_opentofus_state(api: Infrastructure) -> None:
 def test_an_address_outside_the_lab_is_a_task_that_fails(deployer: Client) -> None:
     """The engine's words; and there is no DHCP."""
     deployer.good("POST", "/nodes/pve1/qemu/9000/clone", newid=103, full=1)
-    assert wait_until(lambda: "lock" not in deployer.get(f"{NODE}/qemu/103/status/current"), within=30)
+    assert wait_until(lambda: "lock" not in deployer.get(f"{NODE}/qemu/103/status/current"), within=120)
     ends = []
     for address in ("dhcp", "192.0.2.9/24"):
         deployer.good("PUT", f"{NODE}/qemu/103/config", ipconfig0=f"ip={address}")

@@ -36,7 +36,7 @@ class Load:
                 self.failures.append(repr(error))
 
     def ask(self, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, str]:
-        connection = http.client.HTTPConnection(self.address, timeout=10)
+        connection = http.client.HTTPConnection(self.address, timeout=60)
         connection.request(method, path, json.dumps(body) if body else None)
         response = connection.getresponse()
         content = response.read()
