@@ -6,12 +6,16 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from fairlead.errors import ProgramFailed, ProgramInterrupted, ProgramMissing, ProgramTimedOut
-from fairlead.process import LONGEST_LINE, Mask, beside, inherited, run
+from fairlead.process import LONGEST_LINE, Mask, beside, inherited, run, running
 
 
 def python(source: str) -> list[str]:
@@ -193,6 +197,82 @@ def test_interrupt_stops_programs_of_other_threads() -> None:
         thread.join()
     """
     assert run(python(source), timeout=30).stdout == "stopped\n"
+
+
+PLACES = [
+    ("c_return", "fork_exec"),
+    ("return", "Popen._execute_child"),
+    ("return", "Popen.__init__"),
+    ("call", "_watch"),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_while_a_program_starts_stops_it(place: tuple[str, str], number: signal.Signals) -> None:
+    before, handler = children(), signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises((ProgramInterrupted, KeyboardInterrupt)) as caught, _interrupted_at(place, number):
+            run(["sleep", "60"])
+        assert caught.type is ProgramInterrupted
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, handler)
+    assert children() == before
+
+
+def test_an_interrupt_while_a_head_start_starts_ends_it() -> None:
+    before = children()
+    with pytest.raises(KeyboardInterrupt), _interrupted_at(PLACES[0], signal.SIGINT), beside(["sleep", "60"], {}):
+        raise AssertionError("it is told before the block")
+    assert children() == before
+
+
+def test_an_interrupt_is_not_lost_where_no_program_starts(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), _interrupted_at(PLACES[0], signal.SIGINT):
+        run(["sleep", "60"], cwd=tmp_path / "absent")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@contextmanager
+def _interrupted_at(place: tuple[str, str], number: signal.Signals) -> Iterator[None]:
+    """This thread gets the signal when Python says that it is there (sys.setprofile)."""
+
+    def profile(frame: FrameType, event: str, function: Any) -> None:
+        if (event, function.__name__ if event == "c_return" else frame.f_code.co_qualname) == place:
+            sys.setprofile(None)
+            signal.raise_signal(number)
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _interrupted_at(PLACES[0], signal.SIGHUP):
+            run(["true"])
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+
+
+def test_a_program_that_the_system_cannot_start_is_told_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="true cannot start: Argument list too long"):
+        run(["true", "x" * 200_000])
+    (tmp_path / "program").write_bytes(b"\0")
+    (tmp_path / "program").chmod(0o700)
+    with pytest.raises(ProgramFailed, match="program cannot start: Exec format error"):
+        run([tmp_path / "program"])
+
+
+def test_what_runs_is_known_by_its_name() -> None:
+    seen: list[list[str]] = []
+    run(python("print()"), on_line=lambda *_: seen.append(running()))
+    assert (seen, running()) == ([[Path(sys.executable).name]], [])
 
 
 def _is_gone(pid: int) -> bool:

@@ -14,11 +14,13 @@ import select
 import selectors
 import signal
 import subprocess
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from fairlead.errors import ProgramFailed, ProgramInterrupted, ProgramMissing, ProgramTimedOut
@@ -29,6 +31,8 @@ LONGEST_LINE = 64 * 1024
 LONGEST_OUTPUT = 64 * 1024 * 1024
 SECRET_VARIABLES = ("TF_VAR_", "PG_CONN_STR", "TF_ENCRYPTION", "SEMAPHORE_TOKEN", "FAIRLEAD_")
 _DRAIN = 0.2  # seconds for the last output of a program whose own children keep its pipes open
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_running: dict[int, str] = {}  # by process id, what `run` waits for, in whichever thread
 
 Stream = Literal["stdout", "stderr"]
 OnLine = Callable[[Stream, str], None]
@@ -147,10 +151,10 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     """
     words = tuple(os.fspath(word) for word in argv)
     variables = {**(inherited() if inherit else {}), **(environment or {})}
-    with _standard_input(stdin) as source, _start(words, cwd, variables, source) as child:
+    with _standard_input(stdin) as source, _signals_held() as held, _start(words, cwd, variables, source) as child:
         captures = (_Capture("stdout", mask, on_line, encoding), _Capture("stderr", mask, on_line))
         stops = {_interruption(os.getpid()), *([] if until is None else [until])}
-        _watch(child, captures, words, _Limits(timeout, grace, stops))
+        _watch(child, captures, words, _Limits(timeout, grace, stops), held)
         stdout, stderr = (capture.close() for capture in captures)
     if child.returncode not in expect:
         raise _failure(words, child.returncode, stderr or stdout, mask)
@@ -164,15 +168,21 @@ def beside(argv: Sequence[str | Path], environment: Mapping[str, str]) -> Iterat
     What it prints is not kept, and how it ends does not matter. environment: all that it gets.
     """
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    try:
-        child = subprocess.Popen(argv, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
-    except OSError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        _kill_group(child)
+    child: subprocess.Popen[bytes] | None = None
+    with _signals_held() as held:
+        with contextlib.suppress(OSError):
+            child = subprocess.Popen(argv, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
+        try:
+            held.let_go()
+            yield
+        finally:
+            if child:
+                _kill_group(child)
+
+
+def running() -> list[str]:
+    """The names of the programs that `run` waits for just now, in whichever thread."""
+    return sorted({Path(program).name for program in _running.copy().values()})
 
 
 def interrupt() -> None:
@@ -217,6 +227,53 @@ def _standard_input(content: str | bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
+@dataclass
+class _Held:
+    """Signals whose handlers wait. Each comes to its own handler when they are let go."""
+
+    _handlers: dict[int, Callable[[int, FrameType | None], object]] = field(default_factory=dict)
+    _told: list[Callable[[], object]] = field(default_factory=list)
+    _over: bool = False
+
+    def hold(self) -> None:
+        """From now on, in the main thread: no other is told of signals."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in _STOPPING:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._handlers[number] = handler
+                signal.signal(number, functools.partial(self._hear, handler))
+
+    def _hear(self, handler: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
+        if self._over:
+            handler(number, frame)
+        else:
+            self._told.append(functools.partial(handler, number, frame))
+
+    def let_go(self) -> None:
+        """Give the handlers back, and call those whose signal came. To do it again is harmless."""
+        self._over = True
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+        while self._told:
+            self._told.pop()()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[_Held]:
+    """To start a program in: Popen, interrupted while it waits for the start, forgets whom it has started.
+
+    In Python and not by a mask: the program would inherit that, and be deaf to what is to stop it.
+    """
+    held = _Held()
+    try:
+        held.hold()
+        yield held
+    finally:
+        held.let_go()
+
+
 def _start(
     argv: tuple[str, ...], cwd: Path | None, variables: Mapping[str, str], source: int
 ) -> "subprocess.Popen[bytes]":
@@ -236,6 +293,8 @@ def _start(
         raise ProgramMissing(f"{argv[0]} is not installed, or not on PATH", remedy=f"Install {argv[0]}") from error
     except PermissionError as error:
         raise ProgramMissing(f"{argv[0]} may not be executed", why=str(error), remedy=f"chmod +x {argv[0]}") from error
+    except OSError as error:  # no memory, too many processes, arguments too long, a file that is no program
+        raise ProgramFailed(f"{argv[0]} cannot start: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,20 +310,25 @@ def _watch(
     child: "subprocess.Popen[bytes]",
     captures: tuple[_Capture, _Capture],
     argv: tuple[str, ...],
-    limits: "_Limits",
+    limits: _Limits,
+    held: _Held,
 ) -> None:
     timeout, grace = limits.timeout, limits.grace
     deadline = None if timeout is None else time.monotonic() + timeout
+    _running[child.pid] = argv[0]
     try:
+        held.let_go()
         if _pump(child, captures, deadline, limits.stops):
             return
+        _stop(child, captures, grace)
     except KeyboardInterrupt:
         _stop(child, captures, grace)
         raise ProgramInterrupted(f"{_shown(argv, captures[0].mask)} was stopped: Fairlead was interrupted") from None
     except BaseException:
         _kill_group(child)
         raise
-    _stop(child, captures, grace)
+    finally:
+        del _running[child.pid]
     raise ProgramTimedOut(
         f"{_shown(argv, captures[0].mask)} did not end within {timeout:g} s and was stopped",
         why=_tail(captures[1].close() or captures[0].close()),
