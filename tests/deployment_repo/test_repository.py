@@ -66,6 +66,29 @@ def test_an_own_clone_is_made_once_and_used_again(site: Site, tmp_path: Path) ->
     assert again.catch_up(latest) == ""
 
 
+def test_an_own_clone_is_not_written_again_when_it_is_opened(site: Site, tmp_path: Path) -> None:
+    """All environments of an address share it, and git does not wait for another's lock of these files: it fails."""
+    place = tmp_path / "clone"
+    Repository.clone(GitUrl.parse(site.url), place)
+    (place / "config.lock").touch()
+    assert Repository.clone(GitUrl.parse(site.url), place).head() == site.head
+    assert (place / "config.lock").exists()
+
+
+def test_an_own_clone_whose_making_was_killed_is_made(site: Site, tmp_path: Path) -> None:
+    place = tmp_path / "clone"
+    git(tmp_path, "init", "--quiet", "--bare", str(place))
+    (place / "HEAD").rename(place / "HEAD.lock")
+    (place / "config").rename(place / "config.lock")
+    assert Repository.clone(GitUrl.parse(site.url), place).head() == site.head
+
+
+def test_an_own_clone_that_many_open_at_once_is_made_by_one_after_another(site: Site, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        opened = [pool.submit(Repository.clone, GitUrl.parse(site.url), tmp_path / "clone") for _ in range(4)]
+    assert {each.result().head() for each in opened} == {site.head}
+
+
 def test_an_own_clone_never_stores_a_password(tmp_path: Path) -> None:
     with pytest.raises(NotARepository) as caught:
         Repository.clone(GitUrl.parse("https://ci:canary-token@git.example.com/x.git"), tmp_path / "clone")

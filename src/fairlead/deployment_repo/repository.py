@@ -136,8 +136,9 @@ class Repository:
             )
         directory.mkdir(parents=True, exist_ok=True)
         git = Git(directory)
-        git.run("init", "--quiet", "--bare")
-        git.run("config", "--replace-all", "remote.origin.url", url.text)
+        if not _is_clone(git, url):
+            with cls(git, directory, branch, "origin", None, signing=False, address=str(url))._lock():
+                _make_clone(git, url)
         repository = replace(cls.open(directory, branch, "origin", access), address=str(url))
         repository.fetch()
         repository.tidy()
@@ -373,6 +374,21 @@ class Repository:
                     )
                 time.sleep(_POLL)
             yield
+
+
+def _is_clone(git: Git, url: GitUrl) -> bool:
+    """Whether a clone of this address was made here, to the end: the address is written last."""
+    words = ("config", "--file", str(git.directory / "config"), "--get-all", "remote.origin.url")
+    said = git.run(*words, expect=(0, 1)).stdout
+    return said == f"{url.text}\n" and (git.directory / "HEAD").is_file()
+
+
+def _make_clone(git: Git, url: GitUrl) -> None:
+    """An empty clone, also where the making of one was killed. For the holder of the clone's lock."""
+    for left in ("HEAD.lock", "config.lock"):
+        (git.directory / left).unlink(missing_ok=True)
+    git.run("init", "--quiet", "--bare")
+    git.run("config", "--replace-all", "remote.origin.url", url.text)
 
 
 def _taken(file: TextIO) -> bool:
