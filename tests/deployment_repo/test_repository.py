@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.deployment_repo.git import GitUrl
-from fairlead.deployment_repo.repository import Entry, Repository, import_stream
+from fairlead.deployment_repo.repository import NOTES, Entry, Repository, import_stream
 from fairlead.errors import (
     Busy,
     IdentityMissing,
@@ -291,6 +291,42 @@ def test_many_fetches_at_once_in_one_clone_do_not_disturb_each_other(site: Site)
         for done in [pool.submit(repository.fetch) for _ in range(6)]:
             done.result()
     assert repository.head() == site.head
+
+
+def note(site: Site, text: str) -> str:
+    """Another commit of the notes on the remote."""
+    git(site.person, "notes", "--ref=fairlead", "append", "-m", text, "HEAD")
+    git(site.person, "push", "--quiet", "origin", NOTES)
+    return git(site.remote, "rev-parse", NOTES)
+
+
+def test_a_fetch_whose_ref_a_persons_git_moves_meanwhile_is_made_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = site.open("copy")
+    note(site, "one")
+    repository.fetch()
+    newest = note(site, "two")
+    hook, settings = tmp_path / "hook", tmp_path / "gitconfig"
+    # git-upload-pack(1) runs it when the fetch has read the refs here and has not written them yet.
+    hook.write_text(f'#!/bin/sh\nenv -u GIT_DIR git -C {repository.common} update-ref {NOTES} {site.head}\nexec "$@"\n')
+    hook.chmod(0o755)
+    settings.write_text(f"[uploadpack]\n\tpackObjectsHook = {hook}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    repository.fetch()
+    assert repository.notes_head() == newest
+
+
+def test_a_pushed_note_does_not_get_in_the_way_of_another_processs_fetch(site: Site) -> None:
+    """That fetch may have read the notes ref, and fails when it finds it moved. The push itself has happened."""
+    repository = replace(site.open("copy"), patience=0.0)
+    made = repository.commit_note(None, site.head, "{}\n", "x\n")
+    with (repository.common / "fairlead.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert repository.push_notes(made, None)
+        assert repository.notes_head() is None
+    repository.fetch()
+    assert repository.notes_head() == made
 
 
 def objects(repository: Repository) -> dict[str, int]:

@@ -57,6 +57,8 @@ _LOST = re.compile(
     r"|reference already exists|fetch first|non-fast-forward)",
     re.IGNORECASE,
 )
+# A fetch that lost it here, to a git that knows no lock of ours: a person's, or a push that moves its tracking ref.
+_MOVED = "cannot lock ref"
 _NO_IDENTITY = re.compile(
     r"tell me who you are|empty ident name|auto-detection is disabled|no email was given|no name was given|"
     r"unable to auto-detect|name consists only of disallowed",
@@ -163,9 +165,14 @@ class Repository:
         RemoteDenied, NotARepository (no such branch).
         """
         with self._lock():
-            completed = self.git.talk(*fetch_argv(self.remote, self.branch, self.tracking, shallow=self.is_shallow))
+            completed = self._fetch()
+            if _MOVED in completed.stderr:
+                completed = self._fetch()
         if completed.exit_code:
             raise self._fetch_failure(completed)
+
+    def _fetch(self) -> Completed:
+        return self.git.talk(*fetch_argv(self.remote, self.branch, self.tracking, shallow=self.is_shallow))
 
     def _fetch_failure(self, completed: Completed) -> RepositoryError:
         if "(non-fast-forward)" in completed.stderr:
@@ -312,8 +319,9 @@ class Repository:
         """Make `commit` the head of the notes ref if that is still `expected`. False: someone else was first."""
         if not self._push(commit, expected or "", NOTES):
             return False
-        # So that it can be read at once; a fetch that was quicker is right.
-        self.git.run("update-ref", NOTES, commit, expected or "0" * len(commit), expect=(0, 128))
+        # So that it can be read at once; a fetch that was quicker is right. Who waits in vain has pushed nonetheless.
+        with contextlib.suppress(Busy), self._lock():
+            self.git.run("update-ref", NOTES, commit, expected or "0" * len(commit), expect=(0, 128))
         return True
 
     def notes_head(self) -> str | None:
@@ -361,7 +369,7 @@ class Repository:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """One fetch at a time in this clone: two at once would fail on each other's ref locks. Raises Busy."""
+        """One writer of refs at a time in this clone: two at once would fail on each other's locks. Raises Busy."""
         path = self.common / "fairlead.lock"
         end = time.monotonic() + self.patience
         with path.open("a") as file:
