@@ -10,12 +10,12 @@ import pytest
 
 from fairlead.config import layout
 from fairlead.config.directories import cache_directory
+from fairlead.host_keys import known_keys
 from fairlead.lab import demo
 from fairlead.lab.containers import names_of
 from fairlead.lab.infrastructure import VirtualMachine
 from fairlead.lab.machines import Machine
 from fairlead.lab.site import Lab
-from fairlead.provision.host_keys import known_keys
 from tests.e2e.operator import QUICKER, TEMPLATE, Operator
 from tests.fixtures.git import git, identify
 from tests.fixtures.lab import PREFIX, remove_abandoned, session_process

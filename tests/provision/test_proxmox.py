@@ -26,8 +26,8 @@ from fairlead.provision.proxmox import CLOUD_INIT_LOG, CLOUD_INIT_RESULT, Proxmo
 from fairlead.provision.ready import Newcomer, wait_for_cloud_init, wait_until_ready, wait_until_unlocked
 from tests.fixtures.registry import free_port
 from tests.provision.site import NODE, TEMPLATE, Script, site_of, token_with
-from tests.provision.test_host_keys import ONE, OTHER
 from tests.provision.test_ready import Clock
+from tests.test_host_keys import ONE, OTHER
 
 TAG = "shop-staging"
 WANTED = Wanted(vm_id=101, name="shop-staging", tag=TAG, template_id=TEMPLATE)

@@ -13,7 +13,7 @@ from fairlead.provision import vacancy
 from fairlead.provision.ready import Newcomer, Patience, refuse_changed, ssh_argv, wait_for_ssh, wait_until_ready
 from tests.fixtures.registry import free_port
 from tests.provision.site import NODE, Script, site_of
-from tests.provision.test_host_keys import ONE, OTHER
+from tests.test_host_keys import ONE, OTHER
 
 MACHINE = Newcomer("pve1", 111, "10.0.0.5", known=(ONE,))
 RSA = ONE.replace("ssh-ed25519 ", "ssh-rsa ")

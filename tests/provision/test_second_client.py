@@ -5,7 +5,7 @@ from proxmoxer import ResourceException
 
 from fairlead.lab.proxmox_api.api import ProxmoxApi
 from tests.provision.site import NODE, Script, ssh_keys
-from tests.provision.test_host_keys import ONE
+from tests.test_host_keys import ONE
 
 
 def test_a_machine_from_the_template_to_its_end(proxmox: ProxmoxApi) -> None:

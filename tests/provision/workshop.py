@@ -21,11 +21,11 @@ from typing import Any
 from fairlead.config import layout
 from fairlead.config.directories import cache_directory
 from fairlead.config.secrets import Secret
+from fairlead.host_keys import with_host_keys
 from fairlead.lab.proxmox_api.api import ProxmoxApi
 from fairlead.lab.proxmox_api.machine import Machine as VirtualMachine
 from fairlead.process import Mask
 from fairlead.provision.base import Machine, ProvisionRequest
-from fairlead.provision.host_keys import with_host_keys
 from fairlead.provision.opentofu import OpentofuProvisioner
 from fairlead.scaffold.render import FILES
 from tests.fixtures.git import PINS, STAGING, Site

@@ -95,7 +95,7 @@ def _known_hosts(checkout: Path) -> str:
 def _commit_machine(scope: Scope, machine: Machine) -> None:
     """Write what git should know of a machine that was made: its host key, and the provider's checksums."""
     from fairlead.deployment_repo.amend import amend  # noqa: PLC0415
-    from fairlead.provision.host_keys import with_host_keys  # noqa: PLC0415
+    from fairlead.host_keys import with_host_keys  # noqa: PLC0415
 
     port = scope.configuration.deploy.port
 

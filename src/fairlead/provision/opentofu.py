@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairlead.host_keys import known_keys
 from fairlead.process import NO_SECRETS, Mask
 from fairlead.provision import tofu as cli
 from fairlead.provision.base import Machine, ProvisionRequest
-from fairlead.provision.host_keys import known_keys
 from fairlead.provision.inputs import STATE, inputs_of, require_secrets
 from fairlead.provision.lease import Applied, Ledger, Row
 

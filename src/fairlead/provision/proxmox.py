@@ -24,7 +24,7 @@ from fairlead.errors import (
     ProxmoxUnreachable,
     ProxmoxUntrusted,
 )
-from fairlead.provision.host_keys import KEY_KINDS, public_key
+from fairlead.host_keys import KEY_KINDS, public_key
 
 ENDPOINT, TOKEN, INSECURE = "proxmox_endpoint", "proxmox_api_token", "proxmox_insecure"
 TIMEOUT = 30.0  # seconds for one answer

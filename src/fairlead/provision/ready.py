@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fairlead import process
 from fairlead.errors import AgentSilent, HostKeyChanged, MachineNotReady
+from fairlead.host_keys import host_name
 from fairlead.process import Completed
-from fairlead.provision.host_keys import host_name
 from fairlead.provision.proxmox import CLOUD_INIT_LOG, ProxmoxSite
 
 WITHIN = 600.0  # seconds in all: a first boot may install packages

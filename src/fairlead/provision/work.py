@@ -21,9 +21,9 @@ from fairlead.errors import (
     StateRefused,
     UnreadableFile,
 )
+from fairlead.host_keys import known_keys
 from fairlead.provision import tofu as cli
 from fairlead.provision.base import Machine, ProvisionRequest
-from fairlead.provision.host_keys import known_keys
 from fairlead.provision.inputs import ENDPOINT, LOCK, STATE, TOKEN, digest_of, inputs_of
 from fairlead.provision.lease import Applied, Lease, Ledger
 from fairlead.provision.orphans import Wanted, sweep

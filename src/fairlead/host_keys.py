@@ -26,6 +26,11 @@ def public_key(text: str, whose: str) -> str:
     return f"{match[1]} {match[2]}"
 
 
+def is_key(text: str) -> bool:
+    """Whether it has a key's form, so that it may stand in a command line."""
+    return bool(_KEY.fullmatch(text))
+
+
 def _is_of_kind(kind: str, blob: str) -> bool:
     """RFC 4253, section 6.6: the blob begins with its own kind, as a string with its length before it."""
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from fairlead import process
 from fairlead.errors import ProxmoxError
-from fairlead.provision.host_keys import KEY_KINDS, known_keys, public_key, with_host_keys
+from fairlead.host_keys import KEY_KINDS, known_keys, public_key, with_host_keys
 
 SHIPPED = Path("src/fairlead/scaffold/files/deployment/ansible/known_hosts")
 
