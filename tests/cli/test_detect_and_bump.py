@@ -145,7 +145,7 @@ def test_output_that_cannot_be_written_is_an_error_without_a_traceback(shop: Sho
     assert "Exception ignored" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_it_says_so_in_one_document_and_ends_with_130(shop: Shop, number: signal.Signals) -> None:
     shop.configure(("settle: 0s", "settle: 10m"))
     shop.push("app", "1.1.0")

@@ -105,17 +105,22 @@ def _tell(error: FairleadError) -> int:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM (systemd, a CI system's abort) ends a command as Ctrl-C does: children are stopped in order.
+    """SIGTERM (systemd, a CI system's abort) and SIGHUP (a terminal or an ssh session that is gone) end a command as
+    Ctrl-C does: children are stopped in order. Under nohup, SIGHUP stays ignored.
 
     Started with `&` by a script, a program ignores SIGINT, and so would every program that it starts and wants to stop.
     """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # shell and kernel both say it: that is no second Ctrl-C
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: interrupt, signal.SIGHUP: interrupt}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        del handlers[signal.SIGHUP]
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
