@@ -154,6 +154,25 @@ def test_a_torn_line_in_a_log_is_left_out(tmp_path: Path) -> None:
     assert [entry.text for entry in log.read(log.path_of(tmp_path, "staging:1:1"))] == ["with ***"]
 
 
+def test_a_log_that_takes_nothing_more_ends_no_run(tmp_path: Path) -> None:
+    told: list[log.Entry] = []
+    logger = log.RunLog(tmp_path, "staging:1:1", told.append, str)
+    log.path_of(tmp_path, "staging:1:1").symlink_to("/dev/full")
+    logger.add("bump", log.State.DONE, "a release", 1.5)
+    assert [(entry.stage, entry.state, entry.seconds) for entry in told] == [("bump", "done", 1.5)]
+    assert told[0].text == "a release (not in the run's log: No space left on device)"
+
+
+def test_a_listener_that_takes_nothing_more_ends_no_run(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+
+        def tell(entry: log.Entry) -> None:
+            full.write(entry.text.encode())
+
+        log.RunLog(tmp_path, "staging:1:1", tell, str).add("bump", log.State.DONE, "a release")
+    assert [entry.text for entry in log.read(log.path_of(tmp_path, "staging:1:1"))] == ["a release"]
+
+
 def test_a_holder_file_of_another_form_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "holder"
     path.write_text("not JSON")

@@ -1,9 +1,10 @@
 """The log of a run: one line of JSON per event, only ever appended, one file per run in the state directory."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -49,15 +50,24 @@ class RunLog:
     mask: Callable[[str], str]
 
     def add(self, stage: str, state: State, text: str = "", seconds: float = 0.0) -> None:
-        """Append one entry, whole: one write to a file opened for appending is not torn by a kill."""
+        """Append one entry, and tell it. A disk or a terminal that takes nothing more ends no run: the log is not what
+        a run is gone on with, and what happened has happened."""
         entry = Entry(now(), self.run, stage, state, self.mask(text), round(seconds, 3))
+        try:
+            self._append(entry)
+        except OSError as error:
+            entry = replace(entry, text=f"{entry.text} (not in the run's log: {error.strerror})".strip())
+        with contextlib.suppress(OSError):
+            self.tell(entry)
+
+    def _append(self, entry: Entry) -> None:
+        """Whole: one write to a file opened for appending is not torn by a kill."""
         line = json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
         descriptor = os.open(path_of(self.directory, self.run), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, line.encode())
         finally:
             os.close(descriptor)
-        self.tell(entry)
 
 
 def path_of(directory: Path, run: str) -> Path:
