@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from fairlead.cli.options import (
 )
 from fairlead.cli.output import Output
 from fairlead.errors import ProgramInterrupted
+from fairlead.process import running
 
 if TYPE_CHECKING:
     from fairlead.deploy.base import Event
@@ -56,6 +58,7 @@ def run(
         lambda: open_scope(repo, environment, deployer=deployer),
         lambda scope: _stages(scope, out, vm_ip, retries=retries, delay=delay),
         lambda entry: _tell(out, environment, entry),
+        waits=lambda programs: _wait(out, environment, programs),
     )
     try:
         outcome = runs.run(abandon=abandon)
@@ -116,12 +119,27 @@ def _tell_event(out: Output, event: "Event") -> None:
         out.detail(f"{event.name}: {event.state}{seconds}{detail}")
 
 
+def _wait(out: Output, environment: str, programs: list[str]) -> None:
+    """What the first Ctrl-C is answered with, while a stage works."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed now is no second Ctrl-C
+    names = ", ".join(programs)
+    with contextlib.suppress(OSError):
+        out.waiting(f"{environment}: interrupted; waits for {names or 'the stage'} to end")
+        out.detail(f"Ctrl-C again leaves at once{f', and what {names} did not save is lost' if programs else ''}")
+
+
 def _leave(out: Output, environment: str) -> None:
     """End at once: a stage that sleeps in its thread would hold the process. Everything is recorded already."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    left = ", ".join(running())
     error = ProgramInterrupted(
-        f"{environment}: interrupted", remedy=f"fairlead run -e {environment} goes on where it was"
+        f"{environment}: interrupted",
+        why=f"{left} did not end yet and was not waited for" if left else "",
+        remedy=f"fairlead run -e {environment} goes on where it was",
     )
-    out.error(error)
+    with contextlib.suppress(OSError):
+        out.error(error)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead.errors import Superseded, Waiting
+from fairlead.errors import ProgramInterrupted, Superseded, Waiting
 from fairlead.pipeline.crash import crash
 from fairlead.pipeline.detect import Answer, Detection
 from fairlead.pipeline.faults import ending
@@ -24,10 +24,11 @@ from fairlead.pipeline.stages import Said, Stages, look, request_of
 
 if TYPE_CHECKING:
     from fairlead.pipeline.runtime import Flight, Runtime
+    from fairlead.pipeline.steps import Steps
 
 MOST_ROUNDS = 5  # newer releases that one process follows before it says that others push too fast
 KEPT = 200  # runs of an environment, in the database and as logs; git keeps releases and proofs for ever
-GRACE = 20.0  # seconds for a stage's program to end after Ctrl-C; process.run kills it after 10
+GRACE = 20.0  # seconds for a stage that runs no program to end after Ctrl-C
 
 
 def directory_of(state: Path, app: str, environment: str) -> Path:
@@ -55,24 +56,26 @@ class Runs:
     """The runs of one environment of one repository.
 
     open_scope: fetches, and reads the newest release. stages_of: its stages. tell: told every entry of a log. kept: how
-    many runs that have ended are remembered.
+    many runs that have ended are remembered. waits: told, interrupted, the names of the programs that are waited for.
     """
 
     open_scope: Callable[[], Scope]
     stages_of: Callable[[Scope], Stages]
     tell: Tell
     kept: int = KEPT
+    waits: Callable[[list[str]], None] = lambda _programs: None
 
     def run(self, *, abandon: bool = False) -> Outcome:
         """Bring the environment to the newest release. abandon: give up a run in flight first.
 
         Raises Busy (another process holds the environment), Waiting, RolledBack, ReleaseFailed, RunStuck, and what
-        stopped the run. Interrupted, it raises KeyboardInterrupt; the run in flight can be gone on with.
+        stopped the run. Interrupted, it waits for the programs that it stops, and raises KeyboardInterrupt; interrupted
+        again, it does so at once. The run in flight can be gone on with.
         """
         scope = self.open_scope()
         directory = directory_of(scope.variables.state, scope.configuration.app, scope.environment)
         with hold(holder_of(directory), scope.environment) as holder, ExitStack() as stack:
-            session = _Session(scope, directory, holder, self.stages_of(scope), self.tell, self.kept, stack)
+            session = _Session(scope, directory, holder, self.stages_of(scope), self.tell, self.kept, self.waits, stack)
             ended = None
             if holder.left:
                 ended = session.settle(abandon=abandon)
@@ -98,6 +101,7 @@ class _Session:
     stages: Stages
     tell: Tell
     kept: int
+    waits: Callable[[list[str]], None]
     stack: ExitStack
     _runtime: "Runtime | None" = field(default=None, init=False)
 
@@ -176,9 +180,13 @@ class _Session:
         runtime = self.stack.enter_context(launched(pipeline, executor, database, values.database_url))
         runtime.prune(self.kept)
         prune(self.directory, self.kept)
-        # Ctrl-C reaches this thread; the steps are in another.
-        self.stack.push(lambda kind, _error, _trace: steps.stop(GRACE) if kind is KeyboardInterrupt else None)
+        self.stack.push(lambda kind, _error, _trace: self._stop(steps, kind))
         return runtime
+
+    def _stop(self, steps: "Steps", kind: type[BaseException] | None) -> None:
+        """Ctrl-C reaches this thread, or a program of it; the steps are in another."""
+        if kind in (KeyboardInterrupt, ProgramInterrupted):
+            steps.stop(GRACE, self.waits)
 
 
 def _look(scope: Scope) -> Detection:

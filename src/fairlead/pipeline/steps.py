@@ -58,12 +58,26 @@ class Steps:
         """The commit that pins the last proven release."""
         return self._take(run, "rollback-commit", self.stages.roll_back, commit, run, reason)
 
-    def stop(self, grace: float) -> None:
-        """Begin no further step; stop what the present one runs, and wait for it up to `grace` seconds."""
+    def stop(self, grace: float, waits: Callable[[list[str]], None]) -> None:
+        """Begin no further step; stop what the present one runs, and wait for it.
+
+        As long as a program runs, since `process.run` was told how long that one may take to end (OpenTofu saves what
+        it has made); then up to `grace` seconds. waits: told the names of the programs, where a stage works.
+        """
         self._stopping.set()
         process.interrupt()
-        if self._busy.acquire(timeout=grace):
-            self._busy.release()
+        if self._busy.locked():
+            waits(process.running())
+        while True:
+            programs = process.running()  # looked at before the wait: the stage has time to tidy up after its program
+            if self._ends(grace) or not programs:
+                return
+
+    def _ends(self, within: float) -> bool:
+        if not self._busy.acquire(timeout=within):
+            return False
+        self._busy.release()
+        return True
 
     def _take(self, run: str, name: str, stage: Callable[..., Said], *arguments: Any) -> Said:
         said: Said = DBOS.run_step({"name": name}, self._act, run, name, stage, arguments)
@@ -78,6 +92,8 @@ class Steps:
         log.add(name, State.STARTED)
         try:
             with self._busy:
+                if self._stopping.is_set():
+                    raise KeyboardInterrupt
                 said = stage(*arguments)
             said["text"] = self.mask(said["text"])
         except ProgramInterrupted:
