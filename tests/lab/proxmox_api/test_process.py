@@ -41,7 +41,7 @@ def test_it_answers_when_its_starter_returns_and_ends_when_told(directory: Path)
         assert client.get("/version")["release"] == "9.1"
 
     second = start(directory, free_port(), expect=1)
-    assert "Resource temporarily unavailable" in second.stderr
+    assert "Another process serves it" in second.stderr
     assert background.serving(directory) == number
 
     assert background.end(directory)
