@@ -216,9 +216,7 @@ class Lab:
         deployer = semaphore.read(SemaphorePlan(self.directory, network))
         site = Site(self.name, self.directory, str(network), served, found, infrastructure.read(plan), deployer)
         lines = "".join(machine.known_hosts_line for machine in found.values())
-        fresh = site.known_hosts.with_suffix(".new")
-        fresh.write_text(lines, encoding="ascii")
-        fresh.replace(site.known_hosts)
+        secrets.write_whole(site.known_hosts, lines)
         secrets.ensure(self.directory, found.values())
         return site
 
