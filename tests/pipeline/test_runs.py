@@ -1,5 +1,6 @@
 """Durable runs: who holds an environment, what is gone on with, what is kept. Kills: tests/faults."""
 
+import fcntl
 import signal
 import sqlite3
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.errors import Busy
 from fairlead.pipeline import holder, log
 from tests.pipeline.runner import Pipeline, Process
 
@@ -183,6 +185,23 @@ def test_a_holder_file_of_another_form_is_no_obstacle(tmp_path: Path) -> None:
     with holder.hold(path, "staging") as next_one:
         assert next_one.left == "staging:1:1"
     assert not holder.held(path)[1]
+
+
+def test_who_only_looks_whether_an_environment_is_held_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
+    path = tmp_path / "holder"
+    path.touch()
+    with path.open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)  # as `held` does, for a moment
+        with holder.hold(path, "staging", lambda _seconds: looked_at.close()):
+            assert holder.held(path)[1]
+
+
+def test_a_held_environment_is_tried_for_a_second(tmp_path: Path) -> None:
+    waited: list[float] = []
+    path, refused = tmp_path / "holder", pytest.raises(Busy, match="staging: a run is going on: pid")
+    with holder.hold(path, "staging"), refused, holder.hold(path, "staging", waited.append):
+        pass
+    assert sum(waited) == pytest.approx(1)
 
 
 def _paused(pipeline: Pipeline, environment: str = "staging") -> Process:

@@ -8,13 +8,16 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fairlead.errors import Busy
 from fairlead.pipeline.log import now
+
+_TRIES, _POLL = 50, 0.02  # how often the lock is tried for, and the seconds in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +45,17 @@ class Holder:
 
 
 @contextmanager
-def hold(path: Path, environment: str) -> Iterator[Holder]:
-    """Hold the environment until the end of the block. Raises Busy, which names the holder."""
+def hold(path: Path, environment: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Holder]:
+    """Hold the environment until the end of the block. pause: waits for so many seconds.
+
+    Raises Busy, which names the holder.
+    """
     for directory in (*reversed(path.parents[:3]), path.parent):  # `mode` is for the last one only
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _busy(environment, _read(descriptor)) from None
+        if not _taken(descriptor, pause):
+            raise _busy(environment, _read(descriptor))
         before = _read(descriptor)
         holder = Holder(descriptor, Holding(os.getpid(), socket.gethostname(), now()), before.run if before else "")
         holder.running(holder.left)
@@ -74,6 +78,18 @@ def held(path: Path) -> tuple[Holding | None, bool]:
         return _read(descriptor), False
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int, pause: Callable[[float], None]) -> bool:
+    """Try for a second: whoever only looks (`held`) has the lock too, for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause(_POLL)
+        else:
+            return True
+    return False
 
 
 def _write(descriptor: int, holding: Holding) -> None:
