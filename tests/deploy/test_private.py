@@ -1,5 +1,7 @@
 """A run's private directory: nobody else's, and gone afterwards."""
 
+import itertools
+import os
 import signal
 import stat
 import subprocess
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.deploy.private import private_directory, sweep, write_private
+from fairlead.deploy.private import PREFIX, end_processes, private_directory, sweep, write_private
 
 HOLD = """
 import sys, time
@@ -29,6 +31,61 @@ with private_directory(Path(sys.argv[1])) as path:
     (path / "a").touch()
     (path / "z").touch()
     sys.addaudithook(lambda event, told: print(Path(told[0]).name) if event == "os.remove" else None)
+"""
+
+# What a run left behind writes once more when the directory is about to go: so many times.
+WRITE_ON = """
+import sys
+from pathlib import Path
+from fairlead.deploy.private import private_directory
+times = int(sys.argv[2])
+with private_directory(Path(sys.argv[1])) as path:
+    place = path / sys.argv[3]
+    place.mkdir(exist_ok=True)
+    (path / "key").touch()
+    def write_on(event, told):
+        global times
+        if event == "os.rmdir" and times and Path(told[0]) == place:
+            times -= 1
+            (place / "late").touch()
+    sys.addaudithook(write_on)
+print("well")
+"""
+
+LEAVE = """
+import os, subprocess, sys
+from pathlib import Path
+from fairlead.deploy.private import private_directory
+with private_directory(Path(sys.argv[1])) as path:
+    (path / "key").touch()
+    null = subprocess.DEVNULL
+    worker = subprocess.Popen(["sleep", "600"], env={"RUN": str(path)}, stdout=null, stderr=null)
+    print(worker.pid, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+SWEEP = """
+import sys
+from pathlib import Path
+from fairlead.deploy.private import sweep
+sys.addaudithook(lambda event, told: print(event) if event in ("os.kill", "os.remove") else None)
+sweep(Path(sys.argv[1]))
+"""
+
+# A worker starts another one when the first look is over.
+FORK_ON = """
+import subprocess, sys
+from pathlib import Path
+from fairlead.deploy.private import end_processes
+def fork():
+    null = subprocess.DEVNULL
+    return subprocess.Popen(["sleep", "600"], env={"RUN": sys.argv[1]}, stdout=null, stderr=null)
+workers = [fork()]
+sys.addaudithook(lambda event, told: workers.append(fork()) if event == "os.kill" and len(workers) == 1 else None)
+end_processes(Path(sys.argv[1]))
+for worker in workers:
+    worker.terminate()
+    print(worker.wait())
 """
 
 
@@ -83,3 +140,66 @@ def test_its_lock_file_goes_last(tmp_path: Path) -> None:
     completed = subprocess.run([sys.executable, "-c", WIPE, tmp_path], capture_output=True, text=True, check=True)
     assert sorted(completed.stdout.split()) == ["a", "held", "z"]
     assert completed.stdout.split()[-1] == "held"
+
+
+def test_what_still_writes_there_does_not_undo_the_run(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WRITE_ON, str(tmp_path), "1", "checkout"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "well\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_writes_there_for_ever_is_left_to_the_next_sweep(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WRITE_ON, str(tmp_path), "-1", "."]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "well\n"
+    [left] = tmp_path.iterdir()
+    assert {child.name for child in left.iterdir()} == {"held", "late"}
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_running_ends_before_its_files_go(tmp_path: Path) -> None:
+    left = subprocess.run([sys.executable, "-c", LEAVE, str(tmp_path)], capture_output=True, text=True, check=False)
+    said = subprocess.run([sys.executable, "-c", SWEEP, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert [event for event, _ in itertools.groupby(said.stdout.split())] == ["os.kill", "os.remove"]
+    assert not is_running(int(left.stdout))
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_running(number: int) -> bool:
+    """Not ended, and not waiting for its parent to hear of it."""
+    try:
+        return bool(Path(f"/proc/{number}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def test_a_worker_that_is_started_while_workers_are_ended_ends_too(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", FORK_ON, f"{tmp_path}/run"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [str(-signal.SIGKILL)] * 2
+
+
+def test_it_does_not_end_itself(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import sys; from fairlead.deploy import private; private.end_processes(sys.argv[1])"]
+    assert subprocess.run([*argv, str(tmp_path)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("variable", ["PWD", "OLDPWD"])
+def test_the_shell_of_a_person_who_looked_around_there_is_let_be(tmp_path: Path, variable: str) -> None:
+    with subprocess.Popen(["sleep", "600"], env={variable: str(tmp_path)}) as person:
+        end_processes(tmp_path)
+        person.terminate()
+    assert person.returncode == -signal.SIGTERM
+
+
+def test_another_users_processes_and_directories_are_let_be(tmp_path: Path) -> None:
+    directory = tmp_path / f"{PREFIX}theirs"
+    directory.mkdir()
+    (directory / "held").touch()
+    os.chown(directory, 65534, 65534)
+    with subprocess.Popen(["sleep", "600"], env={"RUN": str(directory)}, user=65534) as worker:
+        sweep(tmp_path)
+        end_processes(directory)
+        worker.terminate()
+    assert (worker.returncode, directory.exists()) == (-signal.SIGTERM, True)

@@ -5,11 +5,8 @@ Secrets reach it in a file of the private directory, never as arguments or varia
 environment than it needs.
 """
 
-import contextlib
 import json
-import os
 import shlex
-import signal
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,7 +30,7 @@ from fairlead.deploy.base import (
     unpinned,
 )
 from fairlead.deploy.inventory import extra_vars, inventory, print_extra_vars
-from fairlead.deploy.private import private_directory, write_private
+from fairlead.deploy.private import end_processes, private_directory, write_private
 from fairlead.errors import ProgramError, ProgramInterrupted
 
 CALLBACKS = Path(__file__).parent / "callback"
@@ -190,19 +187,6 @@ def connect_argv(private: Path, ssh_args: str, settings: AnsibleDeploy, vm_ip: s
     identity = ["-i", str(key)] if key.exists() else []
     place = ["-p", str(settings.port), "-l", settings.user]
     return ["ssh", *shlex.split(ssh_args), *options, *identity, *place, "--", vm_ip, "true"]
-
-
-def end_processes(private: Path) -> None:
-    """End what still works for this run: connections that ssh keeps open, and workers of an Ansible that was stopped.
-
-    Workers have sessions of their own, so a signal to Ansible's process group does not reach them. All carry the run's
-    directory in their environment; ssh writes its control path, which is in that directory, over it (proc(5)).
-    """
-    mark = os.fsencode(private)
-    for process_directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or it is somebody else's
-            if any(mark in (process_directory / name).read_bytes() for name in ("environ", "cmdline")):
-                os.kill(int(process_directory.name), signal.SIGKILL)
 
 
 @dataclass(frozen=True)

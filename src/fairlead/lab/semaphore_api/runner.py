@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead import process
-from fairlead.deploy.ansible import end_processes
-from fairlead.deploy.private import private_directory, write_private
+from fairlead.deploy.private import end_processes, private_directory, write_private
 from fairlead.errors import ProgramError
 from fairlead.lab.semaphore_api.store import Fields, Store
 
