@@ -151,7 +151,7 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     """
     words = tuple(os.fspath(word) for word in argv)
     variables = {**(inherited() if inherit else {}), **(environment or {})}
-    with _standard_input(stdin) as source, _signals_held() as held, _start(words, cwd, variables, source) as child:
+    with _in_memory(stdin) as source, _signals_held() as held, _start(words, cwd, variables, source) as child:
         captures = (_Capture("stdout", mask, on_line, encoding), _Capture("stderr", mask, on_line))
         stops = {_interruption(os.getpid()), *([] if until is None else [until])}
         _watch(child, captures, words, _Limits(timeout, grace, stops), held)
@@ -161,20 +161,56 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     return Completed(words, child.returncode, stdout, stderr)
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A program that runs beside a block; None for one that could not start."""
+
+    _child: "subprocess.Popen[bytes] | None"
+    _printed: int
+
+    def result(self, within: float | None = None) -> tuple[int, bytes] | None:
+        """Wait for its end: exit code and standard output. None for one that did not start, or not end in time.
+
+        within: seconds; default: as long as it takes.
+        """
+        if self._child is None:
+            return None
+        try:
+            code = self._child.wait(within)
+        except subprocess.TimeoutExpired:
+            return None
+        size = os.fstat(self._printed).st_size
+        return code, os.pread(self._printed, min(size, LONGEST_OUTPUT), 0)
+
+    def kill(self) -> None:
+        """End it, and what it has started."""
+        if self._child:
+            _kill_group(self._child)
+
+
 @contextlib.contextmanager
-def beside(argv: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[None]:
+def beside(
+    argv: Sequence[str | Path], environment: Mapping[str, str], *, cwd: Path | None = None, stdin: str | bytes = b""
+) -> Iterator[Beside]:
     """Run a program while the block runs, and kill it at the end: for a head start that nothing depends on.
 
-    What it prints is not kept, and how it ends does not matter. environment: all that it gets.
+    How it ends does not matter. environment: all that it gets. stdin: what it reads.
     """
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    child: subprocess.Popen[bytes] | None = None
-    with _signals_held() as held:
+    with _in_memory(stdin) as source, _in_memory() as printed, _signals_held() as held:
+        child: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(OSError):
-            child = subprocess.Popen(argv, env=environment, start_new_session=True, **quiet)  # type: ignore[call-overload]
+            child = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment,
+                stdin=source,
+                stdout=printed,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         try:
             held.let_go()
-            yield
+            yield Beside(child, printed)
         finally:
             if child:
                 _kill_group(child)
@@ -215,9 +251,9 @@ def inherited() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _standard_input(content: str | bytes) -> Iterator[int]:
-    """An anonymous file in memory: no pipe to fill up, nothing on disk."""
-    descriptor = os.memfd_create("stdin")
+def _in_memory(content: str | bytes = b"") -> Iterator[int]:
+    """An anonymous file: no pipe to fill up, nothing on disk."""
+    descriptor = os.memfd_create("fairlead")
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(content.encode() if isinstance(content, str) else content)

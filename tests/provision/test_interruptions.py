@@ -16,8 +16,7 @@ import pytest
 from fairlead.errors import Busy, LeaseLost
 from fairlead.lab.proxmox_api.faults import Fault, Kind
 from fairlead.process import NO_SECRETS
-from fairlead.provision.tofu import Tofu
-from fairlead.provision.work import UNSAVED
+from fairlead.provision.tofu import UNSAVED, Tofu
 from tests.fixtures.postgresql import PostgreSQL, ask
 from tests.provision.workshop import Workshop, children_of, is_alive, signal_all, wait_until
 

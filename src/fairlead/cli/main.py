@@ -12,6 +12,7 @@ import typer
 
 from fairlead import __version__
 from fairlead.cli import detect, doctor, drift, history, init, lab, release, rollback, rollout, run, semaphore, status
+from fairlead.cli.early import begun
 from fairlead.cli.options import output_of
 from fairlead.config.start import end_quickly
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
@@ -68,9 +69,9 @@ def main() -> NoReturn:
     0 done or nothing to do, 1 failed, 2 usage or configuration, 3 the release failed and stands, 4 busy, 5 waiting,
     6 rolled back; 130 interrupted.
     """
-    with _terminated_like_interrupted():
+    with _terminated_like_interrupted(), begun(sys.argv[1:]) as ahead:
         try:
-            code = app(standalone_mode=False)
+            code = app(standalone_mode=False, obj=ahead)
             if code == ProgramInterrupted.exit_code:  # what typer makes of a Ctrl-C, without a word
                 code = _tell(_error_of(KeyboardInterrupt()))
         except (FairleadError, typer.TyperException, OSError, KeyboardInterrupt, typer.Abort) as error:

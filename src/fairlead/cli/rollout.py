@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from fairlead.verify.base import CheckResult, Outcome, Verification
 
 
-def provision(
+def provision(  # noqa: PLR0913 - one for each option
+    context: typer.Context,
     environment: EnvironmentOption,
     *,
     repo: RepositoryOption = ".",
@@ -45,10 +46,13 @@ def provision(
 ) -> None:
     """Make sure that the environment's machine exists; prints its address."""
     from fairlead.pipeline import machines  # noqa: PLC0415 - `--help` does not pay for it
+    from fairlead.provision import ahead  # noqa: PLC0415
 
     out = output(as_json=as_json, quiet=quiet)
-    wish = machines.Wish(vm_ip, run or "", plan, refresh, allow_replace)
-    machine = machines.provision(open_scope(repo, environment, commit), wish)
+    wish = machines.Wish(vm_ip, run or "", plan, refresh, allow_replace, context.obj or ahead.NONE)
+    scope = open_scope(repo, environment, commit)
+    machine = machines.provision(scope, wish)
+    ahead.remember(scope.variables.state, repo, scope.configuration.app, environment)
     out.done(f"{environment}: {_machine_sentence(machine, plan=plan)}")
     for change in machine.changes:
         out.detail(change)

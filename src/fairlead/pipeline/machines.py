@@ -11,6 +11,7 @@ from fairlead.config.models import OpentofuProvision, StaticProvision
 from fairlead.deploy.private import private_directory
 from fairlead.errors import SiteFault
 from fairlead.pipeline.scope import Scope
+from fairlead.provision.ahead import NONE, HeadStart
 from fairlead.provision.base import Machine, Provisioner, ProvisionRequest
 from fairlead.provision.static import StaticProvisioner
 
@@ -21,6 +22,7 @@ class Wish:
 
     vm_ip: where it is, said by the caller; nothing is looked up or made then. run: whose lease it is. plan_only: change
     nothing. refresh: plan, also where nothing seems to have changed. allow_replace: the one plan that may destroy.
+    ahead: what was begun already.
     """
 
     vm_ip: str | None = None
@@ -28,6 +30,7 @@ class Wish:
     plan_only: bool = False
     refresh: bool = False
     allow_replace: str = ""
+    ahead: HeadStart = NONE
 
 
 def provision(scope: Scope, wish: Wish = Wish()) -> Machine:
@@ -35,7 +38,7 @@ def provision(scope: Scope, wish: Wish = Wish()) -> Machine:
 
     Raises ConfigurationError, SiteFault, ProvisionError, ProxmoxError, Busy, PushContended.
     """
-    provisioner = provisioner_of(scope, wish.vm_ip)
+    provisioner = provisioner_of(scope, wish.vm_ip, wish.ahead)
     with exported(scope) as checkout:
         request = replace(
             _provision_request(scope, checkout),
@@ -114,7 +117,7 @@ def _commit_machine(scope: Scope, machine: Machine) -> None:
     amend(scope.repository, [layout.KNOWN_HOSTS, *machine.files], build, message)
 
 
-def provisioner_of(scope: Scope, vm_ip: str | None = None) -> Provisioner:
+def provisioner_of(scope: Scope, vm_ip: str | None = None, ahead: HeadStart = NONE) -> Provisioner:
     """The provisioner that fairlead.yaml names; a given address needs none. Raises InvalidSetting."""
     settings = scope.configuration.provision
     if vm_ip:
@@ -130,6 +133,7 @@ def provisioner_of(scope: Scope, vm_ip: str | None = None) -> Provisioner:
         variables.cache,
         settings.refresh_after.total_seconds(),
         variables.secrets.mask(),
+        ahead=ahead,
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from fairlead.config import layout
 from fairlead.config.secrets import Secret
@@ -25,15 +26,19 @@ def require_secrets(request: ProvisionRequest) -> None:
 
 def inputs_of(request: ProvisionRequest) -> str:
     """Their digest, in hexadecimal digits."""
-    code = request.checkout / layout.OPENTOFU
-    own = layout.tfvars_file(request.environment, request.tfvars)
+    tfvars = layout.tfvars_file(request.environment, request.tfvars)
+    return inputs_in(request.checkout / layout.OPENTOFU, tfvars, request.secrets)
+
+
+def inputs_in(code: Path, tfvars: str, secrets: Mapping[str, Secret]) -> str:
+    """The same, of a copy of the code. tfvars: the environment's, by its path in the repository."""
     files = {path.relative_to(code).as_posix(): path for path in sorted(code.rglob("*")) if path.is_file()}
     content = {
         name: path.read_bytes()
         for name, path in files.items()
-        if name != LOCK and (not name.startswith("environments/") or own.endswith(name))
+        if name != LOCK and (not name.startswith("environments/") or tfvars.endswith(name))
     }
-    return digest_of(content, request.secrets)
+    return digest_of(content, secrets)
 
 
 def digest_of(files: Mapping[str, bytes], secrets: Mapping[str, Secret]) -> str:

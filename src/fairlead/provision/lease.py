@@ -9,6 +9,7 @@ The row also keeps what the last successful apply was made of, so that a run wit
 """
 
 import contextlib
+import json
 import os
 import pwd
 import select
@@ -93,6 +94,25 @@ class StateMark:
     lineage: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at the database: the row, and the state that is there of what was applied last."""
+
+    row: Row | None = None
+    mark: StateMark | None = None
+
+    def written(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, written: bytes) -> Self:
+        """From JSON. Raises ValueError, TypeError, KeyError for anything else."""
+        row, mark = (json.loads(written)[name] for name in ("row", "mark"))
+        applied = Applied(**row["applied"]) if row and row["applied"] else None
+        return cls(Row(**{**row, "applied": applied}) if row else None, StateMark(**mark) if mark else None)
+
+
 @dataclass
 class Lease:
     """A workspace, held. abnormal: the holder before did not let it go in order.
@@ -161,6 +181,11 @@ class Ledger:
             return None
         held, holder, process, run, fence, since, clean, applied, age = found
         return Row(held, holder, process, run, fence, since, clean, Applied(**applied) if applied else None, age)
+
+    def look(self) -> Seen:
+        """The row, and the state's mark."""
+        row = self.read()
+        return Seen(row, self.mark(row.applied.schema) if row and row.applied else None)
 
     def mark(self, schema: str) -> StateMark | None:
         """Which state OpenTofu has in this workspace now; None: none yet."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from fairlead.host_keys import known_keys
 from fairlead.process import NO_SECRETS, Mask
 from fairlead.provision import tofu as cli
+from fairlead.provision.ahead import NONE, HeadStart
 from fairlead.provision.base import Machine, ProvisionRequest
 from fairlead.provision.inputs import STATE, inputs_of, require_secrets
-from fairlead.provision.lease import Applied, Ledger, Row
+from fairlead.provision.lease import Applied, Ledger, Seen
 
 if TYPE_CHECKING:
     from fairlead.provision.plan import Plan
@@ -31,7 +32,7 @@ class OpentofuProvisioner:
 
     variables: what OpenTofu may know of the environment. cache: where tools are built. refresh_after: seconds after
     which reality is looked at again, also where nothing changed. mask: takes secrets out of what is printed.
-    lock_patience: seconds to wait for the lock of a predecessor that is still ending.
+    lock_patience: seconds to wait for the lock of a predecessor that is still ending. ahead: what was begun already.
     """
 
     directory: Path
@@ -40,6 +41,7 @@ class OpentofuProvisioner:
     refresh_after: float
     mask: Mask = field(default=NO_SECRETS)
     lock_patience: float = cli.LOCK_PATIENCE
+    ahead: HeadStart = NONE
 
     def provision(self, request: ProvisionRequest) -> Machine:
         """The environment's machine. See `Provisioner.provision`.
@@ -84,8 +86,10 @@ class OpentofuProvisioner:
 
     def _untouched(self, request: ProvisionRequest, ledger: Ledger) -> Machine | None:
         """The machine, where code, variables, secrets and state are those of the last apply, and it answers."""
-        row = None if request.refresh else ledger.read()
-        then = settled(row, request, ledger)
+        if request.refresh:
+            return None
+        seen = self.ahead.seen(request) or ledger.look()
+        row, then = seen.row, settled(seen, request)
         if row is None or then is None or row.age is None or row.age > self.refresh_after:
             return None
         if not _answers(then.vm_ip, request.port):
@@ -100,12 +104,13 @@ class OpentofuProvisioner:
         It is made without the lease, for it changes nothing. What the database says is read when the plan is there: had
         somebody changed the machine meanwhile, another state would be in it.
         """
-        ledger = work.ledger
+        ledger, request = work.ledger, work.request
         with ledger.connecting():
-            if not work.finds_no_changes():
-                return None
-        then = settled(ledger.read(), work.request, ledger)
-        return Machine(then.vm_ip) if then and ledger.confirm(then, work.request.fence) else None
+            found = self.ahead.finds_no_changes(request)
+            if found is None:
+                found = work.finds_no_changes()
+        then = settled(ledger.look(), request) if found and not work.new_lock_file() else None
+        return Machine(then.vm_ip) if then and ledger.confirm(then, request.fence) else None
 
 
 def ledger_of(request: ProvisionRequest) -> Ledger:
@@ -113,12 +118,12 @@ def ledger_of(request: ProvisionRequest) -> Ledger:
     return Ledger(request.secrets[STATE], request.app, request.environment)
 
 
-def settled(row: Row | None, request: ProvisionRequest, ledger: Ledger) -> Applied | None:
+def settled(seen: Seen, request: ProvisionRequest) -> Applied | None:
     """What was applied last, where it is what is asked for, nobody works there, and the state is still that one."""
+    row, mark = seen.row, seen.mark
     then = row.applied if row and row.clean and not row.held else None
     if then is None or then.inputs != inputs_of(request):
         return None
-    mark = ledger.mark(then.schema)
     if mark is None or (mark.serial, mark.lineage) != (then.serial, then.lineage):
         return None
     return then if known_keys(request.known_hosts, then.vm_ip, request.port) else None

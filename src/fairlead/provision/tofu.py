@@ -26,6 +26,7 @@ from fairlead.errors import (
     StateRefused,
 )
 from fairlead.process import Completed, Mask
+from fairlead.provision.inputs import LOCK, STATE, digest_of
 from fairlead.provision.lease import KEEPALIVES, lease_lost
 
 OLDEST = (1, 10)
@@ -34,6 +35,8 @@ MOST_WORDS = 40  # lines of an error; one of OpenTofu has about six, and they co
 LOCK_PATIENCE = 30.0  # seconds, for the lock of a predecessor that is ending
 PROVIDER = "registry.opentofu.org/bpg/proxmox"
 NO_CHANGES, CHANGES = 0, 2  # plan -detailed-exitcode
+UNSAVED = "errored.tfstate"  # what OpenTofu leaves behind when it cannot save its state
+_CODE = (".tf", ".tofu", ".json")
 _LOUD = ("DEBUG", "TRACE", "JSON")
 _LOGS = ("TF_LOG", "TF_LOG_CORE", "TF_LOG_PROVIDER")
 # The last is what it says where the code enforces encryption and TF_ENCRYPTION is not there.
@@ -46,14 +49,14 @@ def init_argv(*, locked: bool) -> list[str]:
     return ["init", "-input=false", "-no-color", *(["-lockfile=readonly"] if locked else [])]
 
 
-def plan_argv(tfvars: str, out: Path, patience: float | None) -> list[str]:
-    """A plan to a file. Exit code 0: nothing to do, 2: changes. patience: for the lock; None: none is taken.
+def plan_argv(tfvars: str, out: Path | None = None, patience: float | None = None) -> list[str]:
+    """A plan, to a file if one is named. Exit code 0: nothing to do, 2: changes.
 
-    tfvars: the path from the repository's root.
+    tfvars: the path from the repository's root. patience: for the lock; None: none is taken.
     """
     lock = "-lock=false" if patience is None else _lock(patience)
     words = ["plan", "-input=false", "-no-color", "-detailed-exitcode", lock]
-    return [*words, *_variables(tfvars), f"-out={out}"]
+    return [*words, *_variables(tfvars), *([f"-out={out}"] if out else [])]
 
 
 def apply_argv(plan: Path) -> list[str]:
@@ -172,6 +175,34 @@ class Tofu:
         path = self.directory / "tofu.rc"
         path.write_text(settings(mirror), encoding="utf-8")
         return path
+
+    @property
+    def unsaved(self) -> Path:
+        """The state that an apply could not save."""
+        return self.configuration / UNSAVED
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that works here."""
+        return self.directory / "lock"
+
+    @property
+    def initialised(self) -> Path:
+        """Says for which code `init` was done."""
+        return self.directory / "initialised"
+
+    def is_initialised(self) -> bool:
+        """Whether `init` was done for this code, provider and database."""
+        return self.initialised.is_file() and self.initialised.read_text(encoding="ascii") == self.code_digest()
+
+    def code_digest(self) -> str:
+        """A digest of what `init` depends on."""
+        code = self.configuration
+        kept = [path for path in sorted(code.rglob("*")) if path.suffix in _CODE or path.name == LOCK]
+        content = {path.relative_to(code).as_posix(): path.read_bytes() for path in kept if path.name != UNSAVED}
+        content["program"] = program(self.variables, self.cache).encode()
+        content["settings"] = self.variables.get("TF_CLI_CONFIG_FILE", "").encode()
+        return digest_of(content, {STATE: self.secrets[STATE]})
 
     def schema(self) -> str:
         """The schema of the state, as `init` configured it."""

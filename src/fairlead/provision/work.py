@@ -24,7 +24,7 @@ from fairlead.errors import (
 from fairlead.host_keys import known_keys
 from fairlead.provision import tofu as cli
 from fairlead.provision.base import Machine, ProvisionRequest
-from fairlead.provision.inputs import ENDPOINT, LOCK, STATE, TOKEN, digest_of, inputs_of
+from fairlead.provision.inputs import ENDPOINT, LOCK, TOKEN, inputs_of
 from fairlead.provision.lease import Applied, Lease, Ledger
 from fairlead.provision.orphans import Wanted, sweep
 from fairlead.provision.plan import Plan, read_plan, unchanged
@@ -33,8 +33,6 @@ from fairlead.provision.ready import Newcomer, wait_until_ready, wait_until_unlo
 from fairlead.provision.tfvars import plain_values
 from fairlead.provision.tofu import Tofu
 from fairlead.provision.vacancy import refuse_taken_address
-
-UNSAVED = "errored.tfstate"  # what OpenTofu leaves behind when it cannot save its state
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +77,13 @@ class Work:
 
     def finds_no_changes(self) -> bool:
         """Whether a plan of what this computer applied last finds that reality is still that. It takes no locks."""
-        if not _says(self._applied_here, inputs_of(self.request)) or self._new_lock_file():
+        if not _says(self._applied_here, inputs_of(self.request)):
             return False
         try:
             with self._directory(wait=False):
-                if not self._is_initialised() or self._unsaved.is_file():
+                if not self.tofu.is_initialised() or self.tofu.unsaved.is_file():
                     return False
-                words = cli.plan_argv(self._tfvars, self.tofu.plan, None)
+                words = cli.plan_argv(self._tfvars)
                 return self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES)).exit_code == cli.NO_CHANGES
         except (Busy, ProvisionError):
             return False  # with the lease it is seen, and said, who is there or what is wrong
@@ -109,7 +107,7 @@ class Work:
             machine = self._ready(plan, made=plan.makes_machine or imported)
             lease.applied(self._applied(plan))
             self._applied_here.write_text(inputs_of(self.request), encoding="ascii")
-            return replace(machine, files=self._new_lock_file())
+            return replace(machine, files=self.new_lock_file())
 
     def _adopt(self, plan: Plan, *, abnormal: bool) -> tuple[Plan, bool]:
         """Import the machine that an apply made and forgot; then the plan is another one."""
@@ -191,7 +189,7 @@ class Work:
         """The directory for this process alone, with the commit's code; what OpenTofu could not save stays."""
         self.tofu.configuration.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.tofu.directory.chmod(0o700)  # plans hold secrets
-        with (self.tofu.directory / "lock").open("w") as lock:
+        with self.tofu.lock.open("w") as lock:
             _lock(lock.fileno(), self.request.environment, wait=wait)
             try:
                 _copy_code(self.request.checkout / layout.OPENTOFU, self.tofu.configuration)
@@ -211,22 +209,14 @@ class Work:
 
     def _initialise(self) -> None:
         """`tofu init`, unless it has been done for this code, provider and database."""
-        if self._is_initialised():
+        if self.tofu.is_initialised():
             return
-        self._initialised.unlink(missing_ok=True)
+        self.tofu.initialised.unlink(missing_ok=True)
         cli.require_version(self.tofu.variables, self.tofu.cache)
         locked = (self.tofu.configuration / LOCK).is_file()
         with self.ledger.alone():
             self.tofu.run(cli.init_argv(locked=locked), workspace=False)
-        self._initialised.write_text(self._code_digest(), encoding="ascii")
-
-    def _is_initialised(self) -> bool:
-        return _says(self._initialised, self._code_digest())
-
-    @property
-    def _initialised(self) -> Path:
-        """Says for which code it is."""
-        return self.tofu.directory / "initialised"
+        self.tofu.initialised.write_text(self.tofu.code_digest(), encoding="ascii")
 
     @property
     def _applied_here(self) -> Path:
@@ -257,13 +247,9 @@ class Work:
 
     def _save_unsaved(self) -> None:
         """Push the state that an earlier apply could not save. OpenTofu refuses one that is older."""
-        if self._unsaved.is_file():
-            self.tofu.run(cli.push_argv(self._unsaved))
-            self._unsaved.unlink()
-
-    @property
-    def _unsaved(self) -> Path:
-        return self.tofu.configuration / UNSAVED
+        if self.tofu.unsaved.is_file():
+            self.tofu.run(cli.push_argv(self.tofu.unsaved))
+            self.tofu.unsaved.unlink()
 
     def _newest_state(self) -> tuple[int, Applied | None]:
         """The state's serial, and what was applied to this very state with this very code.
@@ -283,8 +269,8 @@ class Work:
         same = known and seen and seen.inputs == inputs_of(self.request)
         return mark.serial if mark else 0, seen if same else None
 
-    def _new_lock_file(self) -> dict[str, bytes]:
-        """The provider's checksums, where the commit has none yet."""
+    def new_lock_file(self) -> dict[str, bytes]:
+        """The provider's checksums, where the commit has none yet, for it to have them."""
         if (self.request.checkout / layout.LOCK_FILE).is_file():
             return {}
         return {layout.LOCK_FILE: (self.tofu.configuration / LOCK).read_bytes()}
@@ -305,18 +291,6 @@ class Work:
     @property
     def _tfvars(self) -> str:
         return layout.tfvars_file(self.request.environment, self.request.tfvars)
-
-    def _code_digest(self) -> str:
-        """A digest of what `init` depends on."""
-        code = self.tofu.configuration
-        kept = [
-            path for path in sorted(code.rglob("*")) if path.suffix in (".tf", ".tofu", ".json") or path.name == LOCK
-        ]
-        content = {path.relative_to(code).as_posix(): path.read_bytes() for path in kept if path.name != UNSAVED}
-        content["program"] = cli.program(self.tofu.variables, self.tofu.cache).encode()
-        settings = self.tofu.variables.get("TF_CLI_CONFIG_FILE", "")
-        content["settings"] = settings.encode()
-        return digest_of(content, {STATE: self.request.secrets[STATE]})
 
 
 def own_tag(request: ProvisionRequest) -> str:
@@ -346,7 +320,7 @@ def _copy_code(source: Path, target: Path) -> None:
     for old in target.iterdir():
         if old.is_dir():
             shutil.rmtree(old)
-        elif old.name not in (UNSAVED, LOCK):
+        elif old.name not in (cli.UNSAVED, LOCK):
             old.unlink()
     shutil.copytree(source, target, dirs_exist_ok=True)
 
