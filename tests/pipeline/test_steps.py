@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fairlead import process
 
-# A run's process: the stage in a thread, its program ends one second after it was told to, much later than the grace
-# of a stage that runs none. With "again", the program gives its parent a second Ctrl-C and then does not end.
+# A run's process: the stage in a thread, its program ends one second after somebody waits for it, much later than the
+# grace of a stage that runs none. With "again", the program gives its parent a second Ctrl-C and then does not end.
 RUN = r"""
 import os, signal, sys, threading
 from pathlib import Path
@@ -24,6 +24,8 @@ def ends(*_):
     if sys.argv[2:]:
         os.kill(os.getppid(), signal.SIGINT)
         time.sleep(600)
+    while not os.path.exists(sys.argv[1] + "/asked"):
+        time.sleep(0.01)
     time.sleep(1)
     open(sys.argv[1] + "/saved", "w")
     sys.exit()
@@ -41,15 +43,22 @@ def work():
     try:
         steps._act("r", "provision", steps.stages.provision, ("c", "r"))
     except KeyboardInterrupt:
-        print("the step was interrupted", flush=True)
+        ended.append("the step was interrupted")
 
-began = threading.Event()
+def waits(programs):
+    print("waits for", *programs, flush=True)
+    (place / "asked").touch()
+
+began, ended = threading.Event(), []
 steps = Steps(Stages(), lambda run: RunLog(place, run, lambda entry: None, str), str)
-threading.Thread(target=work, daemon=True).start()
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
 began.wait()
 try:
-    steps.stop(0.01, lambda programs: print("waits for", *programs, flush=True))
-    print("stopped, saved:", (place / "saved").exists(), process.running(), flush=True)
+    steps.stop(0.01, waits)
+    print("stopped, saved:", (place / "saved").exists(), process.running())
+    thread.join()
+    print(*ended, flush=True)
 except KeyboardInterrupt:
     print("left", *process.running(), flush=True)
 os._exit(0)
@@ -59,8 +68,7 @@ os._exit(0)
 def test_a_program_that_ends_in_order_is_waited_for(tmp_path: Path) -> None:
     name = Path(sys.executable).name
     said = process.run([sys.executable, "-c", RUN, tmp_path], timeout=60).stdout.splitlines()
-    assert said[0] == f"waits for {name}"
-    assert sorted(said[1:]) == ["stopped, saved: True []", "the step was interrupted"]
+    assert said == [f"waits for {name}", "stopped, saved: True []", "the step was interrupted"]
 
 
 def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
