@@ -37,7 +37,7 @@ EXIT_CODES = {
     4: "busy: another holder is at work, and is named",
     5: "waiting: for what, and since when, is said (settle, together, cooldown, approval, soak, freeze)",
     6: "the release failed, and the previous one is proven again",
-    130: "interrupted by Ctrl-C or a SIGTERM, after what was running had been stopped in order",
+    130: "interrupted by Ctrl-C, a SIGTERM or a SIGHUP, after what was running had been stopped in order",
 }
 
 

@@ -180,7 +180,7 @@ class ProgramTimedOut(ProgramError):
 
 
 class ProgramInterrupted(ProgramError):
-    """Fairlead was told to stop, by Ctrl-C or a SIGTERM, and stopped what it had started."""
+    """Fairlead was told to stop, by Ctrl-C, a SIGTERM or a SIGHUP, and stopped what it had started."""
 
     code = "FL-PROGRAM-INTERRUPTED"
     exit_code = 130
