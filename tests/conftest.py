@@ -23,8 +23,9 @@ pytest_plugins = [
     "tests.fixtures.shop",
 ]
 
-# A run that a script started with `&` ignores SIGINT, and so would every program under test that is to be interrupted.
+# A run that a script started with `&` or nohup ignores SIGINT or SIGHUP, and so would every program under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # An example takes as long as a machine that has much else to do needs for it.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

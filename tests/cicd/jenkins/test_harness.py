@@ -87,13 +87,13 @@ def test_a_failing_step_ends_the_build_and_an_abort_is_told_from_it(tmp_path: Pa
     assert (failed.result, failed.description) == ("FAILURE", "it failed"), failed
     assert failed.stages == {"One": "FAILURE"}
     running = server.start()
-    running.wait_for("+ sleep")
+    pid = tmp_path / "jenkins" / "workspace" / "pid"
+    running.wait_until(lambda: pid.exists() and pid.read_text().strip(), "its shell has said who it is")
     running.abort()
     aborted = server.finish(running)
     assert (aborted.result, aborted.description) == ("ABORTED", "stopped"), aborted
     assert aborted.stages == {"One": "SUCCESS", "Two": "ABORTED"}
-    shell = int((tmp_path / "jenkins" / "workspace" / "pid").read_text())
-    assert not Path("/proc", str(shell)).exists()
+    assert not Path("/proc", pid.read_text().strip()).exists()
 
 
 def test_a_failed_case_makes_a_build_unstable_which_is_no_success(tmp_path: Path, harness: str) -> None:
