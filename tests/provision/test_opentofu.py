@@ -358,6 +358,6 @@ def test_opentofu_gets_its_secrets_and_nothing_else_that_is_secret(workshop: Wor
     tofu = Tofu(tmp_path, "staging", {"PATH": "/bin", "TF_CLI_CONFIG_FILE": "/gone"}, secrets, NO_SECRETS, tmp_path)
     assert set(tofu.environment()) == {
         *("PATH", "PG_CONN_STR", "TF_VAR_proxmox_endpoint", "TF_VAR_proxmox_api_token"),
-        *("TF_DATA_DIR", "TF_IN_AUTOMATION", "TF_INPUT", "CHECKPOINT_DISABLE", "PGAPPNAME", "PGOPTIONS"),
+        *("TF_DATA_DIR", "TF_IN_AUTOMATION", "TF_INPUT", "CHECKPOINT_DISABLE", "GOGC", "PGAPPNAME", "PGOPTIONS"),
     }
     assert "tcp_keepalives_idle=20" in tofu.environment()["PGOPTIONS"]

