@@ -20,7 +20,7 @@ from fairlead.provision import reading
 from fairlead.provision.base import ProvisionRequest
 from fairlead.provision.inputs import STATE, inputs_in, inputs_of
 from fairlead.provision.lease import Seen
-from fairlead.provision.tofu import NO_CHANGES, Tofu, plan_argv, program
+from fairlead.provision.tofu import NO_CHANGES, Tofu, plan_argv, says
 
 _ENVIRONMENT = re.compile(r"[a-z0-9-]+", re.ASCII)
 _PLACE = "place"  # the file that says from which repository an environment's machine was asked for
@@ -65,8 +65,7 @@ NONE = HeadStart()
 def head_start(variables: Variables, place: str, environment: str, *, plan: bool) -> Iterator[HeadStart]:
     """Begin what the last request for this environment asked, until the end of the block.
 
-    place: the deployment repository, as the command names it; "": begin nothing. plan: OpenTofu's plan, else a look
-    into the database.
+    place: the deployment repository, as the command names it. plan: OpenTofu's plan, else a look into the database.
     """
     with contextlib.ExitStack() as stack:
         begun = NONE
@@ -81,16 +80,16 @@ def remember(state: Path, place: str, app: str, environment: str) -> None:
     """Know the next time whose machine is asked for from there."""
     path = state / "provision" / app / environment / _PLACE
     with contextlib.suppress(OSError):
-        if path.parent.is_dir() and not (path.is_file() and path.read_text(encoding="utf-8") == _named(place)):
+        if path.parent.is_dir() and not says(path, _named(place)):
             path.write_text(_named(place), encoding="utf-8")
 
 
 def _last(state: Path, place: str, environment: str) -> Path | None:
     """The directory of the environment's machine."""
-    if not place or not _ENVIRONMENT.fullmatch(environment):
+    if not _ENVIRONMENT.fullmatch(environment):
         return None
-    paths = (path for path in (state / "provision").glob(f"*/{environment}/{_PLACE}"))
-    return next((path.parent for path in paths if path.read_text(encoding="utf-8") == _named(place)), None)
+    places = (state / "provision").glob(f"*/{environment}/{_PLACE}")
+    return next((path.parent for path in places if says(path, _named(place))), None)
 
 
 def _named(place: str) -> str:
@@ -107,17 +106,15 @@ def _look(stack: contextlib.ExitStack, variables: Variables, directory: Path, en
 
 def _plan(stack: contextlib.ExitStack, variables: Variables, directory: Path, environment: str) -> HeadStart:
     """A plan of the code that was planned last, in its directory and under its lock, to no file."""
-    secrets, given = variables.secrets.infrastructure(), variables.opentofu
-    tofu = Tofu(directory / "apply", environment, given, secrets, variables.secrets.mask(), variables.cache)
+    secrets, mask = variables.secrets.infrastructure(), variables.secrets.mask()
+    tofu = Tofu(directory / "apply", environment, variables.opentofu, secrets, mask, variables.cache)
     if STATE not in secrets or not tofu.lock.is_file():
         return NONE
     lock = stack.enter_context(tofu.lock.open("w"))
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if not tofu.is_initialised() or tofu.unsaved.is_file():
+    if not tofu.is_settled():
         return NONE
     tfvars = layout.tfvars_file(environment, variables.tfvars_file)
-    argv = [program(given, variables.cache), *plan_argv(tfvars)]
-    own = {**tofu.environment(), "TF_WORKSPACE": environment}
     inputs = inputs_in(tofu.configuration, tfvars, secrets)
-    planning = stack.enter_context(beside(argv, own, cwd=tofu.configuration))
+    planning = stack.enter_context(tofu.beside(plan_argv(tfvars)))
     return HeadStart(directory.parent.name, environment, plan=planning, inputs=inputs, lock=lock)

@@ -67,6 +67,10 @@ class Applied:
     vm_id: int
     node: str
 
+    def left(self, mark: "StateMark | None") -> bool:
+        """Whether the state is still the one that it left."""
+        return mark is not None and (mark.serial, mark.lineage) == (self.serial, self.lineage)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -228,7 +232,7 @@ class Ledger:
         query = (
             "UPDATE fairlead.workspaces SET beat = clock_timestamp() WHERE app = %s AND workspace = %s AND token = %s"
         )
-        return self._is_ours(query, self.app, self.workspace, token)
+        return self._changes(query, self.app, self.workspace, token)
 
     def note(self, token: uuid.UUID, applied: Applied) -> bool:
         """Keep what was applied."""
@@ -236,7 +240,7 @@ class Ledger:
 
         query = """UPDATE fairlead.workspaces SET applied = %s, applied_at = clock_timestamp()
             WHERE app = %s AND workspace = %s AND token = %s"""
-        return self._is_ours(query, Jsonb(asdict(applied)), self.app, self.workspace, token)
+        return self._changes(query, Jsonb(asdict(applied)), self.app, self.workspace, token)
 
     def confirm(self, applied: Applied, fence: int) -> bool:
         """Note that what was applied last has been found unchanged. False: somebody works there, or has been there."""
@@ -244,9 +248,7 @@ class Ledger:
 
         query = """UPDATE fairlead.workspaces SET applied_at = clock_timestamp(), fence = %s
             WHERE fence <= %s AND clean AND applied = %s AND app = %s AND workspace = %s AND token IS NULL"""
-        with self.connected() as connection:
-            values = (fence, fence, Jsonb(asdict(applied)), self.app, self.workspace)
-            return connection.execute(query, values).rowcount == 1
+        return self._changes(query, fence, fence, Jsonb(asdict(applied)), self.app, self.workspace)
 
     @contextlib.contextmanager
     def connecting(self) -> Iterator[None]:
@@ -377,15 +379,15 @@ class Ledger:
             remedy="Wait for it, then run the command again",
         )
 
-    def _is_ours(self, query: LiteralString, *values: object) -> bool:
-        """Whether a query changed the row; it ends in who we are and the token that we hold it by."""
+    def _changes(self, query: LiteralString, *values: object) -> bool:
+        """Whether a query changes the row; it says under which conditions, such as the token that we hold it by."""
         with self.connected() as connection:
             return connection.execute(query, values).rowcount == 1
 
     def _let_go(self, token: uuid.UUID, *, clean: bool) -> None:
         query = """UPDATE fairlead.workspaces SET token = NULL, process = '', clean = %s
             WHERE app = %s AND workspace = %s AND token = %s"""
-        self._is_ours(query, clean, self.app, self.workspace, token)
+        self._changes(query, clean, self.app, self.workspace, token)
 
 
 def lease_lost(workspace: str) -> LeaseLost:

@@ -120,11 +120,9 @@ def ledger_of(request: ProvisionRequest) -> Ledger:
 
 def settled(seen: Seen, request: ProvisionRequest) -> Applied | None:
     """What was applied last, where it is what is asked for, nobody works there, and the state is still that one."""
-    row, mark = seen.row, seen.mark
+    row = seen.row
     then = row.applied if row and row.clean and not row.held else None
-    if then is None or then.inputs != inputs_of(request):
-        return None
-    if mark is None or (mark.serial, mark.lineage) != (then.serial, then.lineage):
+    if then is None or not then.left(seen.mark) or then.inputs != inputs_of(request):
         return None
     return then if known_keys(request.known_hosts, then.vm_ip, request.port) else None
 

@@ -9,6 +9,7 @@ import re
 import select
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +26,7 @@ from fairlead.errors import (
     ProvisionError,
     StateRefused,
 )
-from fairlead.process import Completed, Mask
+from fairlead.process import Beside, Completed, Mask
 from fairlead.provision.inputs import LOCK, STATE, digest_of
 from fairlead.provision.lease import KEEPALIVES, lease_lost
 
@@ -121,15 +122,15 @@ class Tofu:
         return self.directory / "plan"
 
     def run(self, words: Sequence[str], *, expect: Collection[int] = (0,), workspace: bool = True) -> Completed:
-        """Run it. Raises ProvisionError with OpenTofu's own words, StateRefused, ProgramInterrupted."""
-        environment = self.environment()
-        if workspace:  # `init` would ask for one that is not there; all others make it
-            environment["TF_WORKSPACE"] = self.workspace
+        """Run it. Raises ProvisionError with OpenTofu's own words, StateRefused, ProgramInterrupted.
+
+        workspace: whether in ours. `init` would ask for one that is not there; all others make it.
+        """
         try:
             done = process.run(
-                [program(self.variables, self.cache), *words],
+                self._argv(words),
                 cwd=self.configuration,
-                environment=environment,
+                environment=self._in_workspace() if workspace else self.environment(),
                 inherit=False,
                 mask=self.mask,
                 grace=GRACE,
@@ -144,10 +145,20 @@ class Tofu:
             raise failure(words[0], self.workspace, done.stderr or done.stdout)
         return done
 
+    def beside(self, words: Sequence[str]) -> AbstractContextManager[Beside]:
+        """Run it while a block runs; see `process.beside`."""
+        return process.beside(self._argv(words), self._in_workspace(), cwd=self.configuration)
+
+    def _argv(self, words: Sequence[str]) -> list[str]:
+        return [program(self.variables, self.cache), *words]
+
     def _stopped(self, error: ProgramInterrupted) -> FairleadError:
         """By a person, or because the lease was lost."""
         lost = self.lost is not None and select.select([self.lost], [], [], 0)[0]
         return lease_lost(self.workspace) if lost else error
+
+    def _in_workspace(self) -> dict[str, str]:
+        return {**self.environment(), "TF_WORKSPACE": self.workspace}
 
     def environment(self) -> dict[str, str]:
         """All that the child process gets. Raises OpentofuUnsuitable where its log would show the token."""
@@ -193,9 +204,18 @@ class Tofu:
         """Says for which code `init` was done."""
         return self.directory / "initialised"
 
+    @property
+    def applied(self) -> Path:
+        """Says which inputs were applied here last; the database, which knows more, takes longer to ask."""
+        return self.directory / "applied"
+
     def is_initialised(self) -> bool:
         """Whether `init` was done for this code, provider and database."""
-        return self.initialised.is_file() and self.initialised.read_text(encoding="ascii") == self.code_digest()
+        return says(self.initialised, self.code_digest())
+
+    def is_settled(self) -> bool:
+        """Whether a plan can be made as things are: initialised, and no state that waits to be saved."""
+        return self.is_initialised() and not self.unsaved.is_file()
 
     def code_digest(self) -> str:
         """A digest of what `init` depends on."""
@@ -222,6 +242,11 @@ class Tofu:
         """The plan file as JSON."""
         parsed: dict[str, Any] = json.loads(self.run(show_argv(self.plan)).stdout)
         return parsed
+
+
+def says(file: Path, text: str) -> bool:
+    """Whether a file is there and has this content."""
+    return file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text
 
 
 def settings(mirror: Path) -> str:

@@ -77,11 +77,11 @@ class Work:
 
     def finds_no_changes(self) -> bool:
         """Whether a plan of what this computer applied last finds that reality is still that. It takes no locks."""
-        if not _says(self._applied_here, inputs_of(self.request)):
+        if not cli.says(self.tofu.applied, inputs_of(self.request)):
             return False
         try:
             with self._directory(wait=False):
-                if not self.tofu.is_initialised() or self.tofu.unsaved.is_file():
+                if not self.tofu.is_settled():
                     return False
                 words = cli.plan_argv(self._tfvars)
                 return self.tofu.run(words, expect=(cli.NO_CHANGES, cli.CHANGES)).exit_code == cli.NO_CHANGES
@@ -105,8 +105,9 @@ class Work:
                 lease.require()
                 self.tofu.run(cli.apply_argv(self.tofu.plan))
             machine = self._ready(plan, made=plan.makes_machine or imported)
-            lease.applied(self._applied(plan))
-            self._applied_here.write_text(inputs_of(self.request), encoding="ascii")
+            applied = self._applied(plan)
+            lease.applied(applied)
+            self.tofu.applied.write_text(applied.inputs, encoding="ascii")
             return replace(machine, files=self.new_lock_file())
 
     def _adopt(self, plan: Plan, *, abnormal: bool) -> tuple[Plan, bool]:
@@ -218,11 +219,6 @@ class Work:
             self.tofu.run(cli.init_argv(locked=locked), workspace=False)
         self.tofu.initialised.write_text(self.tofu.code_digest(), encoding="ascii")
 
-    @property
-    def _applied_here(self) -> Path:
-        """Says from which inputs; the database, which knows more, takes longer to ask."""
-        return self.tofu.directory / "applied"
-
     def _plan(self, *, locking: bool, known: Applied | None = None) -> Plan:
         """A plan. known: what was applied to this very state, which answers for a plan without changes."""
         patience = self.lock_patience if locking else None
@@ -265,8 +261,7 @@ class Work:
                 remedy="Restore the newest backup of the database; if this state is right: "
                 """psql "$PG_CONN_STR" -c "UPDATE fairlead.workspaces SET applied = NULL\"""",
             )
-        known = seen and mark and (seen.serial, seen.lineage) == (mark.serial, mark.lineage)
-        same = known and seen and seen.inputs == inputs_of(self.request)
+        same = seen and seen.left(mark) and seen.inputs == inputs_of(self.request)
         return mark.serial if mark else 0, seen if same else None
 
     def new_lock_file(self) -> dict[str, bytes]:
@@ -323,7 +318,3 @@ def _copy_code(source: Path, target: Path) -> None:
         elif old.name not in (cli.UNSAVED, LOCK):
             old.unlink()
     shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def _says(file: Path, text: str) -> bool:
-    return file.is_file() and file.read_text(encoding="ascii", errors="replace") == text
