@@ -16,7 +16,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +33,6 @@ from fairlead.registry.watcher import Rules, Watched, look
 from tests.fixtures.registry import RegistryServer, docker_registry
 
 AT_ONCE = Bounds().at_once
-UNHURRIED = replace(Bounds(), look=3600.0)  # how long a look takes is measured here, not limited
 TRUST = ssl.create_default_context()  # made once: neither side is charged for it
 LISTS: dict[str, Any] = {"semver": "*"}
 MOVING: dict[str, Any] = {"digest": "1.4.2"}
@@ -56,7 +55,7 @@ class Site:
 
     async def fairlead(self, watched: list[Watched]) -> int:
         """One look; how many requests it took."""
-        async with RegistryClient(self.server.settings, bounds=UNHURRIED) as client:
+        async with RegistryClient(self.server.settings) as client:
             seen = await look(client, watched, Rules(), FirstSeenFile(self.state / "first-seen.json"))
             assert not seen.candidates
             assert not seen.errors

@@ -230,9 +230,16 @@ def test_of_many_images_only_some_are_looked_at_at_once(registry_server: Registr
 def test_behind_the_deadline_no_registry_is_asked_any_more(registry_server: RegistryServer) -> None:
     app = registry_server.fresh()
     images = [watched(f"image_{number}", app) for number in range(50)]
-    seen, requests = counted(registry_server, images, bounds=Bounds(look=0.0))
+    seen, requests = counted(registry_server, images, bounds=Bounds(look=0.0, look_each=0.0))
     assert (requests, len(seen.errors)) == (0, 50)
     assert {"did not answer in time" in str(error) for error in seen.errors} == {True}
+
+
+def test_a_look_at_more_images_may_take_longer(registry_server: RegistryServer) -> None:
+    app = registry_server.fresh()
+    registry_server.push(app, "1.0.0")
+    seen = look_once(registry_server, [watched("app_image", app)] * 2, bounds=Bounds(look=0.0, look_each=30.0))
+    assert not seen.errors
 
 
 def test_a_list_that_was_cut_short_elects_nothing(registry_server: RegistryServer) -> None:

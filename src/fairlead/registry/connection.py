@@ -35,7 +35,8 @@ class Bounds:
     """What a registry may cost. Sizes in bytes as they come over the line, times in seconds.
 
     at_once: requests in flight per registry. wait: the longest `Retry-After` that is waited for instead of reported.
-    request: one exchange with its retries and redirects. look: one look at all images of an environment.
+    request: one exchange with its retries and redirects. look: one look at all images of an environment, and look_each
+    more for each of them.
     """
 
     body: int = 8 * 1024 * 1024
@@ -51,7 +52,12 @@ class Bounds:
     wait: float = 10.0
     request: float = 30.0
     look: float = 30.0
+    look_each: float = 0.05
     backoff: float = 0.2
+
+    def look_at(self, images: int) -> float:
+        """The seconds that one look at so many images may take."""
+        return self.look + self.look_each * images
 
 
 @dataclass(frozen=True, slots=True)

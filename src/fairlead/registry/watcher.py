@@ -139,8 +139,9 @@ class Rules:
 
 async def look(client: RegistryClient, watched: Sequence[Watched], rules: Rules, first_seen: FirstSeen) -> Look:
     """Look at all images once, groups and registries beside each other. Errors of one image are in its sighting."""
-    deadline = asyncio.get_running_loop().time() + client.bounds.look
-    groups = [_Group(client, group, rules, first_seen, deadline) for group in _groups(watched, rules.together)]
+    limit = client.bounds.look_at(len(watched))
+    deadline = asyncio.get_running_loop().time() + limit
+    groups = [_Group(client, group, rules, first_seen, deadline, limit) for group in _groups(watched, rules.together)]
     done = await _beside(groups, client.bounds.at_once)
     order = {image.name: position for position, image in enumerate(watched)}
     sightings = sorted((sighting for found in done for sighting in found.sightings), key=lambda s: order[s.name])
@@ -196,9 +197,10 @@ def _groups(watched: Sequence[Watched], together: Collection[str]) -> list[list[
 
 @dataclass(slots=True)
 class _Group:
-    """One group's look, which ends at the deadline of the event loop's clock.
+    """One group's look.
 
-    quarantined, ages, waits: what takes tags out of the election, found out on the way.
+    deadline: of the event loop's clock, `limit` seconds after all groups began. quarantined, ages, waits: what takes
+    tags out of the election, found out on the way.
     """
 
     client: RegistryClient
@@ -206,6 +208,7 @@ class _Group:
     rules: Rules
     first_seen: FirstSeen
     deadline: float
+    limit: float
     quarantined: set[str] = field(default_factory=set)
     ages: dict[str, timedelta] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
@@ -223,7 +226,7 @@ class _Group:
         registries = sorted({member.reference.registry for member in self.members})
         return RegistryUnreachable(
             f"{', '.join(registries)} did not answer in time",
-            why=f"One look at all images may take {self.client.bounds.look:g} s",
+            why=f"One look at all images may take {self.limit:g} s",
         )
 
     async def _look(self) -> Look:
