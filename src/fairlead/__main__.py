@@ -3,17 +3,24 @@
 import sys
 from typing import NoReturn
 
-from fairlead.cli.early import begun
+from fairlead.cli.early import begun, plain_provisioning
+from fairlead.cli.leaving import leave_after
+from fairlead.cli.provisioning import provision
 from fairlead.config.start import begin_quickly
+from fairlead.config.variables import read_variables
 
 
 def main() -> NoReturn:
-    """The command, with the head start that its arguments allow. What takes long to import is imported after that."""
+    """The command. Where its line is plain enough, provisioning begins before anything is imported for long."""
     begin_quickly()
-    with begun(sys.argv[1:]) as ahead:
-        from fairlead.cli.main import main as command  # noqa: PLC0415
+    variables = read_variables()
+    asked = plain_provisioning(sys.argv[1:], variables.options)
+    if asked is None:
+        from fairlead.cli.main import command  # noqa: PLC0415
 
-        command(ahead)
+        leave_after(command)
+    with begun(asked, variables) as ahead:
+        leave_after(lambda: provision(asked, ahead))
 
 
 if __name__ == "__main__":

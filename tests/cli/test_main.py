@@ -11,7 +11,7 @@ from fairlead import process
 COMMAND = '''
 import os, signal, sys
 from fairlead import process
-from fairlead.cli.main import _terminated_like_interrupted
+from fairlead.cli.leaving import _terminated_like_interrupted
 from fairlead.errors import ProgramInterrupted
 
 first, *then = [int(number) for number in sys.argv[1:]]

@@ -5,16 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fairlead.cli.options import (
-    CommitOption,
-    EnvironmentOption,
-    JsonOption,
-    QuietOption,
-    RepositoryOption,
-    RunOption,
-    open_scope,
-    output,
-)
+from fairlead.cli.context import open_scope, output
+from fairlead.cli.options import CommitOption, EnvironmentOption, JsonOption, QuietOption, RepositoryOption, RunOption
 from fairlead.cli.output import Output
 from fairlead.errors import Waiting
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.options import JsonOption, output, variables
+from fairlead.cli.context import output, variables
+from fairlead.cli.options import JsonOption
 from fairlead.cli.output import Output
 
 if TYPE_CHECKING:

@@ -2,15 +2,8 @@
 
 import typer
 
-from fairlead.cli.options import (
-    CommitOption,
-    EnvironmentOption,
-    JsonOption,
-    QuietOption,
-    RepositoryOption,
-    open_scope,
-    output,
-)
+from fairlead.cli.context import open_scope, output
+from fairlead.cli.options import CommitOption, EnvironmentOption, JsonOption, QuietOption, RepositoryOption
 
 
 def drift(

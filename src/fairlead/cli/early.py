@@ -1,40 +1,64 @@
-"""What `fairlead provision` begins before typer is imported and has read its command line: 0.1 s (measured)."""
+"""`fairlead provision` without typer, which takes longer to read a command line than a skip to do its work (measured).
+
+Only lines that are plain are read here: every option is spelled out, every value a word of its own or after `=`. All
+others, and whatever is wrong, are left to typer; what is read here is what typer reads (tests/cli/test_early.py).
+"""
 
 import contextlib
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fairlead.cli.provisioning import Asked
 
 if TYPE_CHECKING:
+    from fairlead.config.variables import Variables
     from fairlead.provision.ahead import HeadStart
 
-_ENVIRONMENT = ("-e", "--environment")
-_REPOSITORY = "--repo"
-_OTHERWISE = ("--plan", "--vm-ip", "--help")  # with these, something else is asked
+_VALUES = {
+    "-e": "environment",
+    "--environment": "environment",
+    "--repo": "repo",
+    "--commit": "commit",
+    "--vm-ip": "vm_ip",
+    "--allow-replace": "allow_replace",
+    "--run": "run",
+}
+_FLAGS = {"--plan": "plan", "--refresh": "refresh", "-q": "quiet", "--quiet": "quiet", "--json": "as_json"}
+_VARIABLES = {"environment": "ENVIRONMENT", "commit": "FAIRLEAD_COMMIT", "run": "FAIRLEAD_RUN", "vm_ip": "VM_IP"}
+
+
+def plain_provisioning(arguments: Sequence[str], variables: Mapping[str, str]) -> Asked | None:
+    """What a plain line asks of `fairlead provision`; None for any other. variables: of the process, for options."""
+    options = _options(arguments[1:]) if arguments[:1] == ["provision"] else None
+    if options is None:
+        return None
+    said = {option: variables[name] for option, name in _VARIABLES.items() if variables.get(name)}
+    options = {**said, **options}
+    return Asked(**options) if "environment" in options else None
+
+
+def _options(words: Sequence[str]) -> dict[str, Any] | None:
+    """What is given, by the names in Python; None where a word is not plain."""
+    options: dict[str, Any] = {}
+    left = iter(words)
+    for word in left:
+        name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if word in _FLAGS:
+            options[_FLAGS[word]] = True
+        elif name in _VALUES:
+            options[_VALUES[name]] = value if joined else next(left, None)
+        else:
+            return None
+    return None if None in options.values() else options
 
 
 @contextlib.contextmanager
-def begun(arguments: Sequence[str]) -> "Iterator[HeadStart | None]":
-    """A head start for these arguments, until the end of the block; None where none can be made."""
-    asked = provisioning(arguments)
-    if asked is None:
+def begun(asked: Asked, variables: "Variables") -> "Iterator[HeadStart | None]":
+    """What can be begun for it before the rest is imported, until the end of the block; None where nothing can."""
+    if asked.plan or asked.vm_ip:
         yield None
         return
-    from fairlead.config.variables import read_variables  # noqa: PLC0415 - other commands do not pay for it
-    from fairlead.provision.ahead import head_start  # noqa: PLC0415
+    from fairlead.provision.ahead import head_start  # noqa: PLC0415 - other commands do not pay for it
 
-    repository, environment = asked
-    with head_start(read_variables(), repository, environment, plan="--refresh" in arguments) as ahead:
+    with head_start(variables, asked.repo, asked.environment, plan=asked.refresh) as ahead:
         yield ahead
-
-
-def provisioning(arguments: Sequence[str]) -> tuple[str, str] | None:
-    """Repository and environment. This is no parser: for what it takes wrong, something is begun in vain."""
-    if arguments[:1] != ["provision"]:
-        return None
-    words = [part for word in arguments[1:] for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    values = dict(itertools.pairwise(words))
-    environment = next((values[name] for name in _ENVIRONMENT if name in values), "")
-    if not environment or any(word in _OTHERWISE for word in words):
-        return None
-    return values.get(_REPOSITORY, "."), environment

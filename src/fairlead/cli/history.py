@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli.context import open_scope, output
 from fairlead.cli.detect import changes_document
-from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption, open_scope, output
+from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption
 
 if TYPE_CHECKING:
     from fairlead.deployment_repo.history import Release

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fairlead.cli import options
+from fairlead.cli import context, options
 from fairlead.cli.output import Output
 from fairlead.errors import UsageError
 
@@ -83,7 +83,7 @@ def init(  # noqa: PLR0913 - each is a flag of the command
     as_json: options.JsonOption = False,
 ) -> None:
     """Write a deployment repository: asks, or takes flags. Never overwrites."""
-    output = options.output(as_json=as_json)
+    output = context.output(as_json=as_json)
     if update:
         _update(directory, output)
         if lab:
@@ -117,7 +117,7 @@ def _take_lab_build(directory: Path, output: Output) -> None:
 
     file = directory / layout.LOCK_FILE
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    version, mirror = lock_file.locked_version(text), options.variables().cache / "opentofu" / "providers"
+    version, mirror = lock_file.locked_version(text), context.variables().cache / "opentofu" / "providers"
     package = lock_file.built_package(mirror, version) if version else None
     if package is None:
         if version and mirror.is_dir():
@@ -133,7 +133,7 @@ def _remote_of(lab: str, app: str) -> str:
     """The application's repository on a lab's git server, made if it is not there."""
     from fairlead.lab.site import Lab  # noqa: PLC0415
 
-    return Lab(lab, options.variables().state).site().repository(app)
+    return Lab(lab, context.variables().state).site().repository(app)
 
 
 def _defaults_of(lab: str, stack: str) -> _Defaults:
@@ -141,7 +141,7 @@ def _defaults_of(lab: str, stack: str) -> _Defaults:
     from fairlead.lab.demo import APPLICATION, image_answers, secrets_of  # noqa: PLC0415
     from fairlead.lab.site import Lab  # noqa: PLC0415
 
-    site = Lab(lab, options.variables().state).site()
+    site = Lab(lab, context.variables().state).site()
     return _Defaults(
         app=APPLICATION,
         environments=(*site.machines, *(site.infrastructure.machines if site.infrastructure else ())),

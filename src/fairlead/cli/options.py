@@ -1,17 +1,8 @@
-"""Options that many commands share, and what follows from them."""
+"""Options that many commands share."""
 
-import sys
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from fairlead.cli.output import Output
-from fairlead.config.variables import Variables, read_variables
-
-if TYPE_CHECKING:
-    from fairlead.pipeline.scope import Scope
 
 EnvironmentOption = Annotated[
     str, typer.Option("--environment", "-e", envvar="ENVIRONMENT", help="The environment, such as staging.")
@@ -46,30 +37,3 @@ DelayOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
-
-
-def variables() -> Variables:
-    """The process environment, read for this command."""
-    return read_variables(terminal=sys.stderr.isatty())
-
-
-def output(*, as_json: bool = False, quiet: bool = False) -> Output:
-    """Where this command prints."""
-    values = variables()
-    return Output(as_json=as_json, quiet=quiet, colour=values.colour, runner=values.runner)
-
-
-def output_of(arguments: Sequence[str]) -> Output:
-    """Where an error prints that left the command: in the form that its arguments ask for."""
-    return output(as_json="--json" in arguments)
-
-
-def open_scope(repo: str, environment: str, commit: str | None = None, *, deployer: str = "") -> "Scope":
-    """One environment of one commit. deployer: instead of the one that fairlead.yaml names.
-
-    Raises what pipeline.scope.Scope.open raises.
-    """
-    from fairlead.pipeline.scope import Scope  # noqa: PLC0415 - `--help` does not pay for it
-
-    values = variables()
-    return Scope.open(repo, environment, commit, replace(values, deploy_with=deployer or values.deploy_with))

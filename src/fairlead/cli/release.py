@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from fairlead.cli.context import open_scope, output
 from fairlead.cli.detect import print_bump
-from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption, RunOption, open_scope, output
+from fairlead.cli.options import EnvironmentOption, JsonOption, RepositoryOption, RunOption
 
 
 def promote(

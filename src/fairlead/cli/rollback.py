@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli.context import open_scope, output
 from fairlead.cli.detect import changes_document
 from fairlead.cli.options import (
     AddressOption,
@@ -18,8 +19,6 @@ from fairlead.cli.options import (
     RepositoryOption,
     RetriesOption,
     RunOption,
-    open_scope,
-    output,
 )
 from fairlead.errors import PinChanged, ReleaseFailed, UsageError
 

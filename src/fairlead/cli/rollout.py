@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli import provisioning
+from fairlead.cli.context import open_scope, output
 from fairlead.cli.options import (
     AddressOption,
     CommitOption,
@@ -16,20 +18,16 @@ from fairlead.cli.options import (
     RepositoryOption,
     RetriesOption,
     RunOption,
-    open_scope,
-    output,
 )
 from fairlead.cli.output import Output
 
 if TYPE_CHECKING:
     from fairlead.deploy.base import DeployResult, Event
     from fairlead.pipeline.scope import Scope
-    from fairlead.provision.base import Machine
     from fairlead.verify.base import CheckResult, Outcome, Verification
 
 
-def provision(  # noqa: PLR0913 - one for each option
-    context: typer.Context,
+def provision(
     environment: EnvironmentOption,
     *,
     repo: RepositoryOption = ".",
@@ -45,30 +43,8 @@ def provision(  # noqa: PLR0913 - one for each option
     as_json: JsonOption = False,
 ) -> None:
     """Make sure that the environment's machine exists; prints its address."""
-    from fairlead.pipeline import machines  # noqa: PLC0415 - `--help` does not pay for it
-    from fairlead.provision import ahead  # noqa: PLC0415
-
-    out = output(as_json=as_json, quiet=quiet)
-    wish = machines.Wish(vm_ip, run or "", plan, refresh, allow_replace, context.obj or ahead.NONE)
-    scope = open_scope(repo, environment, commit)
-    machine = machines.provision(scope, wish)
-    ahead.remember(scope.variables.state, repo, scope.configuration.app, environment)
-    out.done(f"{environment}: {_machine_sentence(machine, plan=plan)}")
-    for change in machine.changes:
-        out.detail(change)
-    if machine.changed and not plan:
-        out.detail("undo: revert the commit and provision again; what was on a destroyed machine's disk is lost")
-    out.value(machine.vm_ip)
-    facts = {"vm_ip": machine.vm_ip, "changed": machine.changed, "changes": list(machine.changes)}
-    facts |= {"skipped": machine.skipped or None}
-    out.document({"version": 1, "environment": environment, "plan": plan, **facts})
-
-
-def _machine_sentence(machine: "Machine", *, plan: bool) -> str:
-    if machine.changed:
-        where = f"the machine {machine.vm_ip}" if machine.vm_ip else "there is no machine yet: it"
-        return f"{where} would be changed" if plan else f"{where} is ready"
-    return f"the machine {machine.vm_ip} is as it should be{f': {machine.skipped}' if machine.skipped else ''}"
+    asked = provisioning.Asked(environment, repo, commit, vm_ip, plan, refresh, allow_replace, run, quiet, as_json)
+    provisioning.provision(asked)
 
 
 def deploy(

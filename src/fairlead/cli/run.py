@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fairlead.cli.context import open_scope, output
 from fairlead.cli.options import (
     AddressOption,
     DelayOption,
@@ -17,8 +18,6 @@ from fairlead.cli.options import (
     QuietOption,
     RepositoryOption,
     RetriesOption,
-    open_scope,
-    output,
 )
 from fairlead.cli.output import Output
 from fairlead.errors import ProgramInterrupted

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.options import EnvironmentOption, JsonOption, QuietOption, RepositoryOption, open_scope, output
+from fairlead.cli.context import open_scope, output
+from fairlead.cli.options import EnvironmentOption, JsonOption, QuietOption, RepositoryOption
 
 if TYPE_CHECKING:
     from fairlead.cli.output import Output

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fairlead.cli.options import JsonOption, RepositoryOption, open_scope, output, variables
+from fairlead.cli.context import open_scope, output, variables
+from fairlead.cli.options import JsonOption, RepositoryOption
 from fairlead.cli.output import Output
 
 if TYPE_CHECKING:

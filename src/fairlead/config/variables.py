@@ -18,6 +18,8 @@ _OPENTOFU_NAMES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
 
+_OPTIONS = ("ENVIRONMENT", "FAIRLEAD_COMMIT", "FAIRLEAD_RUN", "VM_IP")  # of `provision`, which reads them early
+
 _RUNNERS = ("GITHUB_ACTIONS", "GITLAB_CI")  # set to true by the CI systems whose logs have a form of their own
 
 
@@ -30,7 +32,8 @@ class Variables:
     crash_at: `step:point` at which tests kill the process. runner: the CI system whose log annotations are used.
     cache: what can be made again. opentofu: what OpenTofu gets of the environment beside its secrets.
     deploy_with: who deploys instead of the one that fairlead.yaml names. semaphore_url: where Semaphore is.
-    tfvars_file: the .tfvars file that the machine is made by, instead of the environment's first.
+    tfvars_file: the .tfvars file that the machine is made by, instead of the environment's first. options: what stands
+    for options of the command line that are not given, by the variable's name.
     """
 
     state: Path
@@ -45,6 +48,7 @@ class Variables:
     deploy_with: str = ""
     semaphore_url: str = ""
     tfvars_file: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def docker_config(self) -> Mapping[str, Any]:
         """Docker's config.json. Raises UnreadableFile or InvalidYaml for one that is there and broken."""
@@ -80,6 +84,7 @@ def read_variables(environment: Mapping[str, str] | None = None, *, terminal: bo
         deploy_with=values.get("FAIRLEAD_DEPLOY_WITH", ""),
         semaphore_url=values.get("SEMAPHORE_URL", ""),
         tfvars_file=values.get("TFVARS_FILE", ""),
+        options={name: values[name] for name in _OPTIONS if values.get(name)},
     )
 
 
