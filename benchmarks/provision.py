@@ -2,7 +2,7 @@
 
 The lab's Proxmox API with its instant back end, PostgreSQL, the real OpenTofu and provider. Floors: `tofu plan` and
 `tofu apply` in a directory that is initialised, for another workspace of the same database; of the skip a Python that
-imports the command line's framework, pydantic and psycopg and asks the database once.
+imports psycopg and asks the database once.
 """
 
 import os
@@ -26,8 +26,7 @@ from tests.provision.workshop import Workshop
 
 FAIRLEAD = Path(sys.executable).with_name("fairlead")
 ASK = """\
-import typer, pydantic, psycopg, os
-from typer import _adapters
+import psycopg, os
 psycopg.connect(os.environ["PG_CONN_STR"], autocommit=True).execute("SELECT 1").fetchall()
 """
 OWN, BARE = (101, "staging"), (102, "production")

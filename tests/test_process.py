@@ -297,22 +297,17 @@ def test_a_head_start_ends_with_its_block(tmp_path: Path) -> None:
     assert child not in children()
 
 
-def test_what_a_head_start_printed_and_how_it_ended_is_told() -> None:
-    source = "import sys; print(sys.stdin.read() * 100_000); raise SystemExit(3)"
-    with beside([sys.executable, "-c", source], {}, stdin="asked") as program:
-        assert program.result() == (3, b"asked" * 100_000 + b"\n")
-
-
-def test_a_head_start_that_takes_too_long_is_none() -> None:
+def test_how_a_head_start_ended_is_told_however_much_it_printed() -> None:
+    with beside([sys.executable, "-c", "print('said' * 100_000); raise SystemExit(3)"], {}) as program:
+        assert program.exit_code() == 3
     with beside(["sleep", "60"], {}) as program:
-        assert program.result(0.1) is None
         program.kill()
-        assert program.result() == (-signal.SIGKILL, b"")
+        assert program.exit_code() == -signal.SIGKILL
 
 
 def test_a_head_start_without_its_program_is_none() -> None:
     with beside(["no-such-program"], {}) as program:
-        assert program.result() is None
+        assert program.exit_code() is None
         program.kill()
 
 

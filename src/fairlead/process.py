@@ -166,21 +166,10 @@ class Beside:
     """A program that runs beside a block; None for one that could not start."""
 
     _child: "subprocess.Popen[bytes] | None"
-    _printed: int
 
-    def result(self, within: float | None = None) -> tuple[int, bytes] | None:
-        """Wait for its end: exit code and standard output. None for one that did not start, or not end in time.
-
-        within: seconds; default: as long as it takes.
-        """
-        if self._child is None:
-            return None
-        try:
-            code = self._child.wait(within)
-        except subprocess.TimeoutExpired:
-            return None
-        size = os.fstat(self._printed).st_size
-        return code, os.pread(self._printed, min(size, LONGEST_OUTPUT), 0)
+    def exit_code(self) -> int | None:
+        """Wait for its end, as long as it takes. None for one that did not start."""
+        return self._child.wait() if self._child else None
 
     def kill(self) -> None:
         """End it, and what it has started."""
@@ -189,28 +178,26 @@ class Beside:
 
 
 @contextlib.contextmanager
-def beside(
-    argv: Sequence[str | Path], environment: Mapping[str, str], *, cwd: Path | None = None, stdin: str | bytes = b""
-) -> Iterator[Beside]:
+def beside(argv: Sequence[str | Path], environment: Mapping[str, str], *, cwd: Path | None = None) -> Iterator[Beside]:
     """Run a program while the block runs, and kill it at the end: for a head start that nothing depends on.
 
-    How it ends does not matter. environment: all that it gets. stdin: what it reads.
+    What it prints does not matter. environment: all that it gets.
     """
-    with _in_memory(stdin) as source, _in_memory() as printed, _signals_held() as held:
+    with _signals_held() as held:
         child: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(OSError):
             child = subprocess.Popen(
                 argv,
                 cwd=cwd,
                 env=environment,
-                stdin=source,
-                stdout=printed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         try:
             held.let_go()
-            yield Beside(child, printed)
+            yield Beside(child)
         finally:
             if child:
                 _kill_group(child)
@@ -251,7 +238,7 @@ def inherited() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _in_memory(content: str | bytes = b"") -> Iterator[int]:
+def _in_memory(content: str | bytes) -> Iterator[int]:
     """An anonymous file: no pipe to fill up, nothing on disk."""
     descriptor = os.memfd_create("fairlead")
     try:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.config.models import StaticProvision
 from fairlead.provision.base import Machine, Provisioner, ProvisionRequest
 from fairlead.provision.fake import FakeProvisioner
 from fairlead.provision.static import StaticProvisioner
@@ -46,7 +45,7 @@ def site(request: pytest.FixtureRequest) -> Site:
     if request.param == "fake":
         return Site(FakeProvisioner(), request_for)
     if request.param == "static":
-        return Site(StaticProvisioner(StaticProvision(by="static", addresses=ADDRESSES)), request_for)
+        return Site(StaticProvisioner(ADDRESSES), request_for)
     shop: Workshop = request.getfixturevalue("workshop")
     return Site(ByEnvironment(shop), shop.request, shop.learn)
 

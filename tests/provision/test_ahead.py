@@ -4,12 +4,14 @@ import fcntl
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fairlead.config import layout
 from fairlead.config.variables import Variables
 from fairlead.errors import Busy
 from fairlead.pipeline import machines
@@ -24,6 +26,12 @@ from tests.provision.test_committed import opened
 from tests.provision.workshop import Workshop
 
 FAIRLEAD = Path(sys.executable).with_name("fairlead")
+LOADED = """
+import atexit, sys
+from fairlead.__main__ import main
+atexit.register(lambda: print("loaded:", *sorted({"pydantic", "ruamel.yaml"} & set(sys.modules))))
+main()
+"""
 HELD = "SET token = gen_random_uuid(), beat = now(), holder = 'anna@a', process = 'a', clean = false"
 
 
@@ -34,7 +42,7 @@ def site(workshop: Workshop, tmp_path: Path) -> Site:
     workshop.commit_to(site)
     scope = opened(workshop, site)
     machines.provision(scope)
-    remember(scope.variables.state, str(site.person), "shop", "staging")
+    remember(scope.variables.state, str(site.person), scope.brief, "staging")
     return site
 
 
@@ -104,6 +112,27 @@ def test_a_changed_machine_is_seen_and_put_right(workshop: Workshop, site: Site)
     assert provision(workshop, site, plan=True)[0].changes[1] == "  memory (MiB) 1024 → 2048"
 
 
+def test_what_fairlead_yaml_said_counts_only_while_it_says_so(workshop: Workshop, site: Site) -> None:
+    words = ["provision", "-e", "staging", "--repo", str(site.person)]
+    given = {**workshop.given, "FAIRLEAD_STATE_DIR": str(workshop.root / "s")}
+
+    def fairlead() -> tuple[int, list[str], str]:
+        """Exit code, which of two libraries were imported, and what was said."""
+        done = run([sys.executable, "-c", LOADED, *words], environment=given, expect=(0, 2))
+        address, _, loaded = done.stdout.rpartition("loaded:")
+        return done.exit_code, loaded.split(), address + done.stderr
+
+    assert fairlead()[:2] == (0, [])  # the reader of YAML and pydantic take longer than all the rest
+    text = (site.person / layout.CONFIGURATION).read_text()
+    site.write({layout.CONFIGURATION: text.replace("app: shop", "app: shop\n# the same")})
+    assert fairlead()[:2] == (0, ["pydantic", "ruamel.yaml"])
+    assert fairlead()[:2] == (0, [])
+    site.write({layout.CONFIGURATION: text.replace("staging:", "stage:")})
+    code, loaded, told = fairlead()
+    assert (code, loaded) == (2, ["pydantic", "ruamel.yaml"])
+    assert "There is no environment 'staging' in fairlead.yaml" in told
+
+
 def test_who_holds_the_machine_is_respected(workshop: Workshop, site: Site) -> None:
     ask(workshop.database, f"UPDATE fairlead.workspaces {HELD}")
     for plan in (False, True):
@@ -113,20 +142,22 @@ def test_who_holds_the_machine_is_respected(workshop: Workshop, site: Site) -> N
 
 def test_nothing_is_left_of_what_was_not_needed(workshop: Workshop, site: Site) -> None:
     lock = workshop.root / "s/provision/shop/staging/apply/lock"
-    for plan in (False, True):
-        with head_start(variables(workshop, site), str(site.person), "staging", plan=plan) as ahead:
-            assert ahead != NONE
-            assert any(True for _ in descendants(os.getpid()))
-        assert [child for child in descendants(os.getpid()) if _is_ours(child)] == []
+    threads = threading.active_count()
+    with head_start(variables(workshop, site), str(site.person), "staging", plan=False) as ahead:
+        assert ahead.database
+    assert threading.active_count() == threads
+    with head_start(variables(workshop, site), str(site.person), "staging", plan=True) as ahead:
+        assert ahead.plan
+        assert any(True for _ in descendants(os.getpid()))
+    assert [child for child in descendants(os.getpid()) if _is_ours(child)] == []
     with lock.open() as free:
         fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with head_start(variables(workshop, site), str(site.person), "staging", plan=True) as ahead:
-            assert ahead == NONE
+            assert ahead.plan is None
 
 
 def _is_ours(process: int) -> bool:
-    words = Path(f"/proc/{process}/cmdline").read_bytes()
-    return b"tofu" in words or b"fairlead.provision" in words
+    return b"tofu" in Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 @pytest.mark.parametrize("environment", ["production", "../staging", "*"])

@@ -9,6 +9,7 @@ from fairlead.cli.output import Output
 from fairlead.config.variables import Variables, read_variables
 
 if TYPE_CHECKING:
+    from fairlead.config.file import Brief
     from fairlead.pipeline.scope import Scope
 
 
@@ -28,12 +29,15 @@ def output_of(arguments: Sequence[str]) -> Output:
     return output(as_json="--json" in arguments)
 
 
-def open_scope(repo: str, environment: str, commit: str | None = None, *, deployer: str = "") -> "Scope":
-    """One environment of one commit. deployer: instead of the one that fairlead.yaml names.
+def open_scope(
+    repo: str, environment: str, commit: str | None = None, *, deployer: str = "", known: "Brief | None" = None
+) -> "Scope":
+    """One environment of one commit. deployer: instead of the one that fairlead.yaml names. known: of an earlier call.
 
     Raises what pipeline.scope.Scope.open raises.
     """
     from fairlead.pipeline.scope import Scope  # noqa: PLC0415 - `--help` does not pay for it
 
     values = variables()
-    return Scope.open(repo, environment, commit, replace(values, deploy_with=deployer or values.deploy_with))
+    values = replace(values, deploy_with=deployer or values.deploy_with)
+    return Scope.open(repo, environment, commit, values, known)

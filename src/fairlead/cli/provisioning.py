@@ -32,12 +32,11 @@ def provision(asked: Asked, begun: "HeadStart | None" = None) -> None:
     from fairlead.provision import ahead  # noqa: PLC0415
 
     out = output(as_json=asked.as_json, quiet=asked.quiet)
-    wish = machines.Wish(
-        asked.vm_ip, asked.run or "", asked.plan, asked.refresh, asked.allow_replace, begun or ahead.NONE
-    )
-    scope = open_scope(asked.repo, asked.environment, asked.commit)
+    begun = begun or ahead.NONE
+    wish = machines.Wish(asked.vm_ip, asked.run or "", asked.plan, asked.refresh, asked.allow_replace, begun)
+    scope = open_scope(asked.repo, asked.environment, asked.commit, known=begun.known)
     machine = machines.provision(scope, wish)
-    ahead.remember(scope.variables.state, asked.repo, scope.configuration.app, asked.environment)
+    ahead.remember(scope.variables.state, asked.repo, scope.brief, asked.environment)
     out.done(f"{asked.environment}: {_sentence(machine, plan=asked.plan)}")
     for change in machine.changes:
         out.detail(change)

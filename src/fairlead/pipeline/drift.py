@@ -7,7 +7,6 @@ release, which is what it should run until another one is deployed.
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.config.models import OpentofuProvision
 from fairlead.deploy.base import Deployer, Outcome
 from fairlead.deployment_repo.proofs import Proofs
 from fairlead.pipeline import machines, rollout
@@ -55,7 +54,7 @@ def drift_of(scope: Scope, deployer: Deployer | None = None) -> Drift:
 
 
 def _machine(scope: Scope) -> Machine:
-    if isinstance(scope.configuration.provision, OpentofuProvision):
+    if scope.brief.made:
         return machines.provision(scope, machines.Wish(plan_only=True))
     return machines.machine_of(scope)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fairlead.config import layout
-from fairlead.config.models import OpentofuProvision, StaticProvision
 from fairlead.deploy.private import private_directory
 from fairlead.errors import SiteFault
 from fairlead.pipeline.scope import Scope
@@ -60,7 +59,7 @@ def machine_of(scope: Scope, vm_ip: str | None = None) -> Machine:
     Raises ConfigurationError, StateUnreachable, SiteFault where there is none yet.
     """
     provisioner = provisioner_of(scope, vm_ip)
-    if vm_ip or not isinstance(scope.configuration.provision, OpentofuProvision):
+    if vm_ip or not scope.brief.made:
         return provisioner.provision(_provision_request(scope, Path()))
     from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
 
@@ -76,15 +75,14 @@ def machine_of(scope: Scope, vm_ip: str | None = None) -> Machine:
 
 
 def _provision_request(scope: Scope, checkout: Path) -> ProvisionRequest:
-    made = isinstance(scope.configuration.provision, OpentofuProvision)
     return ProvisionRequest(
         environment=scope.environment,
-        app=scope.configuration.app,
+        app=scope.brief.app,
         commit=scope.commit,
         checkout=checkout,
-        secrets=scope.variables.secrets.infrastructure() if made else {},
-        fence=scope.repository.fence(scope.commit) if made else 0,
-        port=scope.configuration.deploy.port,
+        secrets=scope.variables.secrets.infrastructure() if scope.brief.made else {},
+        fence=scope.repository.fence(scope.commit) if scope.brief.made else 0,
+        port=scope.brief.port,
         tfvars=scope.variables.tfvars_file,
     )
 
@@ -100,7 +98,7 @@ def _commit_machine(scope: Scope, machine: Machine) -> None:
     from fairlead.deployment_repo.amend import amend  # noqa: PLC0415
     from fairlead.host_keys import with_host_keys  # noqa: PLC0415
 
-    port = scope.configuration.deploy.port
+    port = scope.brief.port
 
     def build(present: Mapping[str, bytes | None]) -> dict[str, bytes]:
         files = {path: content for path, content in machine.files.items() if present[path] is None}
@@ -119,19 +117,16 @@ def _commit_machine(scope: Scope, machine: Machine) -> None:
 
 def provisioner_of(scope: Scope, vm_ip: str | None = None, ahead: HeadStart = NONE) -> Provisioner:
     """The provisioner that fairlead.yaml names; a given address needs none. Raises InvalidSetting."""
-    settings = scope.configuration.provision
-    if vm_ip:
-        return StaticProvisioner(StaticProvision(by="static"), vm_ip)
-    if isinstance(settings, StaticProvision):
-        return StaticProvisioner(settings)
+    variables, brief = scope.variables, scope.brief
+    if vm_ip or not brief.made:
+        return StaticProvisioner(brief.addresses, vm_ip)
     from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
 
-    variables = scope.variables
     return OpentofuProvisioner(
-        variables.state / "provision" / scope.configuration.app / scope.environment,
+        variables.state / "provision" / brief.app / scope.environment,
         variables.opentofu,
         variables.cache,
-        settings.refresh_after.total_seconds(),
+        brief.refresh_after,
         variables.secrets.mask(),
         ahead=ahead,
     )

@@ -1,58 +1,83 @@
 """A head start of `fairlead provision`: what it asked last time is asked again while it still reads what to ask now.
 
-A second process plans, or looks into the database, while this one reads the configuration, which takes Python as long
-(measured). What comes is used where it answers this request, which is the rule, and dropped where it does not.
+OpenTofu plans in a process beside this one, or a thread looks into the database. What comes is used where it answers
+this request, which is the rule, and dropped where it does not. What fairlead.yaml said is known too (config/file.py).
 """
 
 import contextlib
 import fcntl
+import json
 import re
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from fairlead.config import layout
+from fairlead.config.file import Brief
 from fairlead.config.variables import Variables
 from fairlead.errors import FairleadError
-from fairlead.process import Beside, beside, inherited
-from fairlead.provision import reading
+from fairlead.process import Beside
 from fairlead.provision.base import ProvisionRequest
 from fairlead.provision.inputs import STATE, inputs_in, inputs_of
-from fairlead.provision.lease import Seen
+from fairlead.provision.lease import Ledger, Seen
 from fairlead.provision.tofu import NO_CHANGES, Tofu, plan_argv, says
 
+_WITHIN = 2.0  # seconds more for the database, where it has not answered yet; then the request asks by itself
 _ENVIRONMENT = re.compile(r"[a-z0-9-]+", re.ASCII)
-_PLACE = "place"  # the file that says from which repository an environment's machine was asked for
+_MADE = "provision"  # where, in the state directory, machines' directories are: APP/ENVIRONMENT
+_LAST = "last.json"  # what was asked last for an environment's machine: from where, and what fairlead.yaml said
+
+
+class Looking:
+    """A look at a workspace's row, in a thread: while git is waited for, the database's client is imported."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._seen: Seen | None = None
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        with contextlib.suppress(FairleadError), contextlib.closing(self._ledger):
+            self._seen = self._ledger.look()
+
+    def result(self) -> Seen | None:
+        """What the database says; None where it does not say it soon."""
+        self._thread.join(_WITHIN)
+        return self._seen
 
 
 @dataclass(frozen=True)
 class HeadStart:
-    """What was begun for an environment of an application.
+    """What is known, and what was begun, for an environment of an application.
 
-    inputs: the digest of what is being planned. lock: of the directory in which it is.
+    known: what the last call read of fairlead.yaml. inputs: the digest of what is being planned. lock: of the directory
+    in which it is.
     """
 
     app: str = ""
     environment: str = ""
-    database: Beside | None = None
+    database: Looking | None = None
     plan: Beside | None = None
     inputs: str = ""
     lock: IO[str] | None = None
+    known: Brief | None = None
 
     def seen(self, request: ProvisionRequest) -> Seen | None:
         """What the database says; None where it was not asked for this."""
-        return reading.answer(self.database) if self.database and self._is_for(request) else None
+        return self.database.result() if self.database and self._is_for(request) else None
 
     def finds_no_changes(self, request: ProvisionRequest) -> bool | None:
         """Whether the plan finds no changes; None where none was begun for this. Afterwards it is over in any case."""
         if self.plan is None or self.lock is None:
             return None
         wanted = self._is_for(request) and self.inputs == inputs_of(request)
-        ended = self.plan.result() if wanted else None
+        code = self.plan.exit_code() if wanted else None
         self.plan.kill()
         self.lock.close()
-        return ended[0] == NO_CHANGES if ended else None
+        return None if code is None else code == NO_CHANGES
 
     def _is_for(self, request: ProvisionRequest) -> bool:
         return (self.app, self.environment) == (request.app, request.environment)
@@ -70,44 +95,55 @@ def head_start(variables: Variables, place: str, environment: str, *, plan: bool
     with contextlib.ExitStack() as stack:
         begun = NONE
         with contextlib.suppress(FairleadError, OSError):  # whatever is wrong is told by the request itself
-            if directory := _last(variables.state, place, environment):
+            if known := _last(variables.state, place, environment):
+                begun = HeadStart(known=known)
                 begin = _plan if plan else _look
-                begun = begin(stack, variables, directory, environment)
+                begun = replace(begin(stack, variables, known.app, environment), known=known) if known.made else begun
         yield begun
 
 
-def remember(state: Path, place: str, app: str, environment: str) -> None:
-    """Know the next time whose machine is asked for from there."""
-    path = state / "provision" / app / environment / _PLACE
+def remember(state: Path, place: str, brief: Brief, environment: str) -> None:
+    """Know the next time whose machine is asked for from there, and what fairlead.yaml says."""
+    path = state / _MADE / brief.app / environment / _LAST
+    text = json.dumps({"place": _named(place), "brief": asdict(brief)})
     with contextlib.suppress(OSError):
-        if path.parent.is_dir() and not says(path, _named(place)):
-            path.write_text(_named(place), encoding="utf-8")
+        if path.parent.is_dir() and not says(path, text):
+            path.write_text(text, encoding="utf-8")
 
 
-def _last(state: Path, place: str, environment: str) -> Path | None:
-    """The directory of the environment's machine."""
+def _last(state: Path, place: str, environment: str) -> Brief | None:
+    """What was read of fairlead.yaml when the environment's machine was asked for from there."""
     if not _ENVIRONMENT.fullmatch(environment):
         return None
-    places = (state / "provision").glob(f"*/{environment}/{_PLACE}")
-    return next((path.parent for path in places if says(path, _named(place))), None)
+    left = (state / _MADE).glob(f"*/{environment}/{_LAST}")
+    return next(filter(None, (_left_in(path, _named(place)) for path in left)), None)
+
+
+def _left_in(path: Path, place: str) -> Brief | None:
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        left = json.loads(path.read_text(encoding="utf-8"))
+        return Brief.from_json(left["brief"]) if left["place"] == place else None
+    return None
 
 
 def _named(place: str) -> str:
     return place if "://" in place else str(Path(place).absolute())
 
 
-def _look(stack: contextlib.ExitStack, variables: Variables, directory: Path, environment: str) -> HeadStart:
-    app, secrets = directory.parent.name, variables.secrets.infrastructure()
+def _look(stack: contextlib.ExitStack, variables: Variables, app: str, environment: str) -> HeadStart:
+    secrets = variables.secrets.infrastructure()
     if STATE not in secrets:
         return NONE
-    asked = reading.question(secrets[STATE], app, environment)
-    return HeadStart(app, environment, stack.enter_context(beside(reading.ARGV, inherited(), stdin=asked)))
+    looking = Looking(Ledger(secrets[STATE], app, environment))
+    stack.callback(looking.result)  # what still runs in a thread when Python ends, may end badly
+    return HeadStart(app, environment, looking)
 
 
-def _plan(stack: contextlib.ExitStack, variables: Variables, directory: Path, environment: str) -> HeadStart:
+def _plan(stack: contextlib.ExitStack, variables: Variables, app: str, environment: str) -> HeadStart:
     """A plan of the code that was planned last, in its directory and under its lock, to no file."""
     secrets, mask = variables.secrets.infrastructure(), variables.secrets.mask()
-    tofu = Tofu(directory / "apply", environment, variables.opentofu, secrets, mask, variables.cache)
+    directory = variables.state / _MADE / app / environment / "apply"
+    tofu = Tofu(directory, environment, variables.opentofu, secrets, mask, variables.cache)
     if STATE not in secrets or not tofu.lock.is_file():
         return NONE
     lock = stack.enter_context(tofu.lock.open("w"))
@@ -117,4 +153,4 @@ def _plan(stack: contextlib.ExitStack, variables: Variables, directory: Path, en
     tfvars = layout.tfvars_file(environment, variables.tfvars_file)
     inputs = inputs_in(tofu.configuration, tfvars, secrets)
     planning = stack.enter_context(tofu.beside(plan_argv(tfvars)))
-    return HeadStart(directory.parent.name, environment, plan=planning, inputs=inputs, lock=lock)
+    return HeadStart(app, environment, plan=planning, inputs=inputs, lock=lock)

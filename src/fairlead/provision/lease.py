@@ -9,7 +9,6 @@ The row also keeps what the last successful apply was made of, so that a run wit
 """
 
 import contextlib
-import json
 import os
 import pwd
 import select
@@ -104,17 +103,6 @@ class Seen:
 
     row: Row | None = None
     mark: StateMark | None = None
-
-    def written(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def of(cls, written: bytes) -> Self:
-        """From JSON. Raises ValueError, TypeError, KeyError for anything else."""
-        row, mark = (json.loads(written)[name] for name in ("row", "mark"))
-        applied = Applied(**row["applied"]) if row and row["applied"] else None
-        return cls(Row(**{**row, "applied": applied}) if row else None, StateMark(**mark) if mark else None)
 
 
 @dataclass

@@ -1,19 +1,22 @@
 """Machines that exist: their addresses stand in fairlead.yaml, or are given with the call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairlead.config import layout
 from fairlead.config.addresses import machine_address
-from fairlead.config.models import StaticProvision
 from fairlead.errors import InvalidSetting
 from fairlead.provision.base import Machine, ProvisionRequest
 
 
 @dataclass(frozen=True)
 class StaticProvisioner:
-    """Looks the address up. vm_ip: given by the caller (`--vm-ip`, `VM_IP`); it beats the file."""
+    """Looks the address up.
 
-    settings: StaticProvision
+    addresses: by environment, as in fairlead.yaml. vm_ip: given by the caller (`--vm-ip`, `VM_IP`); it beats them.
+    """
+
+    addresses: Mapping[str, str]
     vm_ip: str | None = None
 
     def provision(self, request: ProvisionRequest) -> Machine:
@@ -21,7 +24,7 @@ class StaticProvisioner:
         if self.vm_ip:
             return Machine(machine_address(self.vm_ip, "--vm-ip"))
         place = f"provision.addresses.{request.environment}"
-        address = self.settings.addresses.get(request.environment)
+        address = self.addresses.get(request.environment)
         if address is None:
             raise InvalidSetting(
                 f"{layout.CONFIGURATION}: {place} is missing",

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from fairlead.config.models import Configuration, SemaphoreDeploy, StaticProvision
+from fairlead.config.file import ConfigurationFile
+from fairlead.config.models import SemaphoreDeploy
 from fairlead.config.variables import Variables
 from fairlead.deployment_repo.repository import Repository
 from fairlead.errors import FairleadError
@@ -27,9 +28,9 @@ def _examine(place: Path, environment: str | None, variables: Variables) -> Iter
     yield from side_by_side(
         [here.python, here.git, here.ssh, here.ansible, partial(here.state_directory, variables.state)]
     )
-    configuration, fact = repository.configuration_here(place)
+    here_file, fact = repository.configuration_here(place)
     yield fact
-    branch = configuration.git.branch if configuration else "main"
+    branch = here_file.brief.branch if here_file else "main"
     try:
         opened = Repository.open(place, branch)
     except FairleadError as error:
@@ -41,9 +42,9 @@ def _examine(place: Path, environment: str | None, variables: Variables) -> Iter
     except FairleadError as error:
         yield fails(f"branch {branch}", error)
         return
-    committed, fact = repository.configuration_in(opened, commit, configuration)
+    committed, fact = repository.configuration_in(opened, commit, here_file)
     yield fact
-    yield from _rest(opened, commit, committed or configuration, environment, variables)
+    yield from _rest(opened, commit, committed or here_file, environment, variables)
 
 
 def _commit(opened: Repository) -> str:
@@ -57,7 +58,7 @@ def _commit(opened: Repository) -> str:
 def _rest(
     opened: Repository,
     commit: str,
-    configuration: Configuration | None,
+    file: ConfigurationFile | None,
     environment: str | None,
     variables: Variables,
 ) -> Iterator[Fact]:
@@ -65,13 +66,12 @@ def _rest(
         partial(ask, opened, commit)
         for ask in (repository.push_allowed, repository.proofs_allowed, repository.commits_made)
     ]
-    if configuration is None:
+    if file is None:
         yield from side_by_side(git)
         return
-    configuration = configuration.deployed_with(variables.deploy_with)
-    scope = Scope(environment or "", commit, configuration, opened, variables)
-    scopes = [scope.in_environment(name) for name in configuration.environments] if not environment else [scope]
-    scopes[0].settings  # noqa: B018 - an unknown environment is refused
+    scope = Scope(environment or "", commit, file.deployed_with(variables.deploy_with), opened, variables)
+    scopes = [scope.in_environment(name) for name in scope.brief.environments] if not environment else [scope]
+    scopes[0].require_environment()
     with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
         checkout = Path(directory)
         opened.export(commit, checkout)
@@ -86,7 +86,7 @@ def _questions(scopes: list[Scope], checkout: Path) -> Iterator[Callable[[], Ite
     if isinstance(configuration.deploy, SemaphoreDeploy):
         for scope in scopes:
             yield partial(semaphore, scope, checkout)
-    if isinstance(configuration.provision, StaticProvision):
+    if not scopes[0].brief.made:
         for scope in scopes:
             yield partial(machine, scope, checkout)
         return

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fairlead.config import layout
-from fairlead.config.load import load_configuration, read_configuration
+from fairlead.config.file import ConfigurationFile
+from fairlead.config.load import read_file
 from fairlead.config.models import Configuration
 from fairlead.deployment_repo.permissions import try_commit, try_push
 from fairlead.deployment_repo.repository import NOTES, Repository
@@ -15,17 +16,18 @@ HERE = f"{layout.CONFIGURATION} here"
 REMOTE = "git remote"
 
 
-def configuration_here(place: Path) -> tuple[Configuration | None, Fact]:
-    """The working tree's fairlead.yaml."""
+def configuration_here(place: Path) -> tuple[ConfigurationFile | None, Fact]:
+    """The working tree's fairlead.yaml; None where it cannot be used."""
+    path = place / layout.CONFIGURATION
     try:
-        return read_configuration(place), Fact(HERE, True, str(place / layout.CONFIGURATION))
+        return _read(ConfigurationFile(read_file(path), str(path))), Fact(HERE, True, str(path))
     except FairleadError as error:
         return None, fails(HERE, error, configuration=True)
 
 
 def configuration_in(
-    repository: Repository, commit: str, here: Configuration | None
-) -> tuple[Configuration | None, Fact]:
+    repository: Repository, commit: str, here: ConfigurationFile | None
+) -> tuple[ConfigurationFile | None, Fact]:
     """The commit's fairlead.yaml, which all commands use, and how the working tree's differs from it."""
     name = f"{layout.CONFIGURATION} on {repository.branch}"
     try:
@@ -35,20 +37,25 @@ def configuration_in(
                 f"There is no {layout.CONFIGURATION} in commit {commit[:12]}",
                 remedy=f"git add {layout.CONFIGURATION} && git commit && git push",
             )
-        configuration = load_configuration(text, f"{layout.CONFIGURATION} in commit {commit[:7]}")
+        file = _read(ConfigurationFile(text, f"{layout.CONFIGURATION} in commit {commit[:7]}"))
     except FairleadError as error:
         return None, fails(name, error, configuration=True)
-    different = differing(here, configuration)
-    if different:
+    if here and (different := differing(here.configuration, file.configuration)):
         detail = f"commit {commit[:9]}, which counts; the one here differs in {', '.join(different)}"
         remedy = f"git diff {commit[:9]} -- {layout.CONFIGURATION}; pull, or commit and push"
-        return configuration, Fact(name, True, detail, remedy)
-    return configuration, Fact(name, True, f"commit {commit[:9]}")
+        return file, Fact(name, True, detail, remedy)
+    return file, Fact(name, True, f"commit {commit[:9]}")
 
 
-def differing(here: Configuration | None, there: Configuration) -> list[str]:
+def _read(file: ConfigurationFile) -> ConfigurationFile:
+    """The same, where it can be read."""
+    file.configuration  # noqa: B018 - what cannot be read raises here
+    return file
+
+
+def differing(here: Configuration, there: Configuration) -> list[str]:
     """The top-level settings in which two configurations differ."""
-    return [name for name in Configuration.model_fields if here and getattr(here, name) != getattr(there, name)]
+    return [name for name in Configuration.model_fields if getattr(here, name) != getattr(there, name)]
 
 
 def remote_answers(repository: Repository) -> Fact:
