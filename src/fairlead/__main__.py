@@ -3,24 +3,32 @@
 import sys
 from typing import NoReturn
 
-from fairlead.cli.early import begun, plain_provisioning
 from fairlead.cli.leaving import leave_after
-from fairlead.cli.provisioning import provision
 from fairlead.config.start import begin_quickly
-from fairlead.config.variables import read_variables
+from fairlead.process import signals_held
 
 
 def main() -> NoReturn:
-    """The command. Where its line is plain enough, provisioning begins before anything is imported for long."""
+    """The command, and the end of the process with its exit code."""
     begin_quickly()
+    leave_after(_command)
+
+
+def _command() -> object:
+    """Provision without typer, where the line is plain enough. From here on a signal ends the command in order."""
+    with signals_held():
+        from fairlead.cli.early import begun, plain_provisioning  # noqa: PLC0415
+        from fairlead.cli.provisioning import provision  # noqa: PLC0415
+        from fairlead.config.variables import read_variables  # noqa: PLC0415
     variables = read_variables()
     asked = plain_provisioning(sys.argv[1:], variables.options)
     if asked is None:
-        from fairlead.cli.main import command  # noqa: PLC0415
-
-        leave_after(command)
+        with signals_held():
+            from fairlead.cli.main import command  # noqa: PLC0415
+        return command()
     with begun(asked, variables) as ahead:
-        leave_after(lambda: provision(asked, ahead))
+        provision(asked, ahead)
+    return None
 
 
 if __name__ == "__main__":

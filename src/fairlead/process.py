@@ -151,7 +151,7 @@ def run(  # noqa: PLR0913 - one keyword for each property of a child process
     """
     words = tuple(os.fspath(word) for word in argv)
     variables = {**(inherited() if inherit else {}), **(environment or {})}
-    with _in_memory(stdin) as source, _signals_held() as held, _start(words, cwd, variables, source) as child:
+    with _in_memory(stdin) as source, signals_held() as held, _start(words, cwd, variables, source) as child:
         captures = (_Capture("stdout", mask, on_line, encoding), _Capture("stderr", mask, on_line))
         stops = {_interruption(os.getpid()), *([] if until is None else [until])}
         _watch(child, captures, words, _Limits(timeout, grace, stops), held)
@@ -183,7 +183,7 @@ def beside(argv: Sequence[str | Path], environment: Mapping[str, str], *, cwd: P
 
     What it prints does not matter. environment: all that it gets.
     """
-    with _signals_held() as held:
+    with signals_held() as held:
         child: subprocess.Popen[bytes] | None = None
         with contextlib.suppress(OSError):
             child = subprocess.Popen(
@@ -284,9 +284,10 @@ class _Held:
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[_Held]:
+def signals_held() -> Iterator[_Held]:
     """To start a program in: Popen, interrupted while it waits for the start, forgets whom it has started.
 
+    And to import in: an import that is interrupted may end in another error, or leave the lock of all imports taken.
     In Python and not by a mask: the program would inherit that, and be deaf to what is to stop it.
     """
     held = _Held()

@@ -32,6 +32,19 @@ from fairlead.__main__ import main
 atexit.register(lambda: print("loaded:", *sorted({"pydantic", "ruamel.yaml"} & set(sys.modules))))
 main()
 """
+BESIDE = """
+import atexit, sys, threading
+from fairlead.__main__ import main
+
+def hear(event, arguments):
+    if event == "import" and threading.active_count() > 1 and threading.current_thread() is threading.main_thread():
+        imported.append(arguments[0])
+
+imported = []
+atexit.register(lambda: print("imported:", *imported))
+sys.addaudithook(hear)
+main()
+"""
 HELD = "SET token = gen_random_uuid(), beat = now(), holder = 'anna@a', process = 'a', clean = false"
 
 
@@ -106,6 +119,14 @@ def test_a_plan_of_what_was_never_applied_is_not_believed(workshop: Workshop, si
     assert provision(workshop, site, plan=True)[0].changes[1] == "  memory (MiB) 4096 → 2048"
 
 
+def test_where_no_plan_can_be_begun_the_request_makes_its_own(workshop: Workshop, site: Site) -> None:
+    """Another OpenTofu is on PATH since the last time, or other settings: it has to be initialised again."""
+    (workshop.root / "s/provision/shop/staging/apply/initialised").write_text("for another program")
+    machine, ahead = provision(workshop, site, plan=True)
+    assert ahead.plan is None
+    assert (machine.changed, machine.skipped) == (False, "")
+
+
 def test_a_changed_machine_is_seen_and_put_right(workshop: Workshop, site: Site) -> None:
     with workshop.api.cluster.changing(101) as machine:
         machine.config["memory"] = 1024
@@ -131,6 +152,15 @@ def test_what_fairlead_yaml_said_counts_only_while_it_says_so(workshop: Workshop
     code, loaded, told = fairlead()
     assert (code, loaded) == (2, ["pydantic", "ruamel.yaml"])
     assert "There is no environment 'staging' in fairlead.yaml" in told
+
+
+@pytest.mark.parametrize("more", [[], ["--refresh"]])
+def test_nothing_is_imported_while_a_thread_imports_too(workshop: Workshop, site: Site, more: list[str]) -> None:
+    """Ctrl-C in the middle of it may leave Python's import lock taken, and the thread waits for ever (1 of 200)."""
+    words = ["provision", "-e", "staging", "--repo", str(site.person), *more]
+    given = {**workshop.given, "FAIRLEAD_STATE_DIR": str(workshop.root / "s")}
+    done = run([sys.executable, "-c", BESIDE, *words], environment=given)
+    assert done.stdout.splitlines()[-1] == "imported:"
 
 
 def test_who_holds_the_machine_is_respected(workshop: Workshop, site: Site) -> None:

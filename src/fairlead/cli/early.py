@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fairlead.cli.provisioning import Asked
+from fairlead.process import signals_held
 
 if TYPE_CHECKING:
     from fairlead.config.variables import Variables
@@ -58,7 +59,11 @@ def begun(asked: Asked, variables: "Variables") -> "Iterator[HeadStart | None]":
     if asked.plan or asked.vm_ip:
         yield None
         return
-    from fairlead.provision.ahead import head_start  # noqa: PLC0415 - other commands do not pay for it
+    with signals_held():
+        from fairlead.provision.ahead import head_start  # noqa: PLC0415 - other commands do not pay for it
 
+        if not asked.refresh:  # then a thread imports too, and while it does, nothing else should
+            from fairlead.pipeline import machines  # noqa: F401, PLC0415
+            from fairlead.provision import opentofu  # noqa: F401, PLC0415
     with head_start(variables, asked.repo, asked.environment, plan=asked.refresh) as ahead:
         yield ahead

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-from fairlead.cli.context import output_of
 from fairlead.config.start import end_quickly
 from fairlead.errors import FairleadError, ProgramInterrupted, SiteFault
 
@@ -41,6 +40,8 @@ def _error_of(error: BaseException) -> FairleadError:
 
 def _tell(error: FairleadError) -> int:
     """Print an error and return its exit code; a closed pipe or a full disk behind stdout changes neither."""
+    from fairlead.cli.context import output_of  # noqa: PLC0415 - until signals are heard, little is imported
+
     try:
         output_of(sys.argv[1:]).error(error)
         sys.stdout.flush()

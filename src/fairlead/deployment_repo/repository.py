@@ -277,7 +277,7 @@ class Repository:
         with tempfile.TemporaryDirectory(prefix="fairlead-", dir=directory.parent) as private:
             archive = Path(private) / "tree.tar"
             self.git.run("archive", "--format=tar", f"--output={archive}", commit_id(commit))
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:") as tar:
                 _extract(tar, directory, commit)
 
     # ---- making commits

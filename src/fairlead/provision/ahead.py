@@ -146,11 +146,13 @@ def _plan(stack: contextlib.ExitStack, variables: Variables, app: str, environme
     tofu = Tofu(directory, environment, variables.opentofu, secrets, mask, variables.cache)
     if STATE not in secrets or not tofu.lock.is_file():
         return NONE
-    lock = stack.enter_context(tofu.lock.open("w"))
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if not tofu.is_settled():
-        return NONE
-    tfvars = layout.tfvars_file(environment, variables.tfvars_file)
-    inputs = inputs_in(tofu.configuration, tfvars, secrets)
-    planning = stack.enter_context(tofu.beside(plan_argv(tfvars)))
-    return HeadStart(app, environment, plan=planning, inputs=inputs, lock=lock)
+    with contextlib.ExitStack() as own:  # what is not begun must not keep the lock from the request itself
+        lock = own.enter_context(tofu.lock.open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not tofu.is_settled():
+            return NONE
+        tfvars = layout.tfvars_file(environment, variables.tfvars_file)
+        inputs = inputs_in(tofu.configuration, tfvars, secrets)
+        planning = own.enter_context(tofu.beside(plan_argv(tfvars)))
+        stack.push(own.pop_all())
+        return HeadStart(app, environment, plan=planning, inputs=inputs, lock=lock)
