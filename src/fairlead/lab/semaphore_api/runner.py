@@ -95,13 +95,16 @@ class Runner:
     def _play(self, task: Fields, private: Path) -> None:
         parts = self._parts(task)
         checkout = self._checkout(task, parts)
-        process.run(
-            playbook_argv(task, parts, private),
-            cwd=checkout,
-            environment=self._environment(parts, private),
-            inherit=False,
-            on_line=lambda _stream, line: self._say(task["id"], line),
-        )
+        try:
+            process.run(
+                playbook_argv(task, parts, private),
+                cwd=checkout,
+                environment=self._environment(parts, private),
+                inherit=False,
+                on_line=lambda _stream, line: self._say(task["id"], line),
+            )
+        finally:
+            end_processes(private)  # ssh keeps connections open for the next task, in a directory that is wiped now
 
     def _parts(self, task: Fields) -> dict[str, Fields]:
         template = self._store.read("template", task["template_id"]) or {}
