@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.config import layout
-from fairlead.config.load import read_configuration
+from fairlead.config.file import ConfigurationFile
 from fairlead.config.models import StaticProvision
 from fairlead.lab.site import Lab, Site
 from fairlead.provision.lock_file import package_hash
@@ -42,7 +42,10 @@ def test_flags_write_a_repository_and_say_what_comes_next(tmp_path: Path) -> Non
         "git push --set-upstream origin main fairlead-scaffold",
     ]
     assert "To undo: " in done.stderr
-    assert list(read_configuration(tmp_path / "deploy").environments) == ["staging", "production"]
+    assert list(ConfigurationFile.in_directory(tmp_path / "deploy").configuration.environments) == [
+        "staging",
+        "production",
+    ]
 
 
 def test_a_repository_that_is_there_is_advised_to_what_it_lacks(tmp_path: Path) -> None:
@@ -89,7 +92,7 @@ def test_a_registry_without_tls_completes_short_names(tmp_path: Path) -> None:
         "http://10.0.0.1:5000",
     ]
     assert fairlead("init", tmp_path, *words).returncode == 0
-    configuration = read_configuration(tmp_path)
+    configuration = ConfigurationFile.in_directory(tmp_path).configuration
     assert configuration.images["app_image"].repository == "10.0.0.1:5000/shop/backend"
     assert configuration.registries["10.0.0.1:5000"].plain_http
 
@@ -109,8 +112,8 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
             pass
     os.close(terminal)
     assert child.returncode == 0
-    assert list(read_configuration(tmp_path / "shop").environments) == ["live"]
-    assert read_configuration(tmp_path / "shop").app == "shop"
+    assert list(ConfigurationFile.in_directory(tmp_path / "shop").configuration.environments) == ["live"]
+    assert ConfigurationFile.in_directory(tmp_path / "shop").configuration.app == "shop"
 
 
 def _read(terminal: int) -> bytes:
@@ -146,7 +149,7 @@ def test_a_lab_answers_all_questions(tmp_path: Path, session_lab: Lab, lab_site:
     )
     assert done.returncode == 0, done.stderr
     assert "edit it to the services" not in done.stderr
-    configuration = read_configuration(tmp_path)
+    configuration = ConfigurationFile.in_directory(tmp_path).configuration
     assert isinstance(configuration.provision, StaticProvision)
     assert configuration.provision.addresses == {"staging": lab_site.machines["staging"].address}
     assert configuration.images["app_image"].repository == f"{lab_site.registry}/shop/backend"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.config.load import load_configuration, parse_yaml, read_configuration
+from fairlead.config.file import ConfigurationFile
+from fairlead.config.load import load_configuration, parse_yaml
 from fairlead.config.models import DigestPolicy, NumericPolicy, OpentofuProvision, SemverPolicy
 from fairlead.config.schema import configuration_schema
 from fairlead.errors import ConfigurationError, InvalidSetting, InvalidYaml, UnreadableFile
@@ -268,7 +269,7 @@ def test_yaml_1_2_words_stay_text() -> None:
 
 def test_missing_file_says_what_writes_one(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile) as caught:
-        read_configuration(tmp_path)
+        ConfigurationFile.in_directory(tmp_path)
     assert "fairlead init" in caught.value.remedy
 
 

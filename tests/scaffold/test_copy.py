@@ -13,7 +13,8 @@ import pytest
 
 from fairlead.config import layout
 from fairlead.config.directories import cache_directory
-from fairlead.config.load import parse_yaml, read_configuration
+from fairlead.config.file import ConfigurationFile
+from fairlead.config.load import parse_yaml
 from fairlead.config.models import HttpCheck, SemverPolicy, StaticProvision
 from fairlead.errors import FairleadError, FilesExist, InvalidAnswer, InvalidReference, ScaffoldError, ScaffoldUnknown
 from fairlead.images import ImageReference
@@ -29,7 +30,7 @@ DIGEST = "sha256:" + "ab" * 32
 def test_what_init_writes_is_a_valid_configuration(tmp_path: Path) -> None:
     write(tmp_path, ANSWERS)
 
-    configuration = read_configuration(tmp_path)
+    configuration = ConfigurationFile.in_directory(tmp_path).configuration
     assert configuration.app == "tracker"
     assert list(configuration.environments) == ["live", "test-2"]
     assert configuration.environments["live"].follows == "images"
@@ -53,7 +54,7 @@ def test_every_environment_has_its_own_files_and_the_examples_are_gone(tmp_path:
 
 
 def test_the_shipped_files_are_themselves_a_valid_example() -> None:
-    assert read_configuration(FILES).app == "shop"
+    assert ConfigurationFile.in_directory(FILES).configuration.app == "shop"
 
 
 def test_the_editors_modeline_leads_to_the_schema(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_tag_chooses_the_policy_and_a_digest_makes_it_a_pin(tmp_path: Path) ->
     ]
     write(tmp_path, Answers("tracker", ("live",), tuple(ImageAnswer.parse(text) for text in images)))
 
-    found = read_configuration(tmp_path).images
+    found = ConfigurationFile.in_directory(tmp_path).configuration.images
     assert {name: str(image.policy) for name, image in found.items()} == {
         "app_image": "semver >=1.4.2 <2",
         "db_image": "digest 17",
@@ -93,7 +94,7 @@ def test_a_registry_without_tls_is_written_as_one(tmp_path: Path) -> None:
     images = (ImageAnswer.parse("app_image=10.0.0.1:5000/team/app"),)
     write(tmp_path, Answers("tracker", ("live",), images, plain_http=("10.0.0.1:5000",), secrets=("db_password",)))
 
-    configuration = read_configuration(tmp_path)
+    configuration = ConfigurationFile.in_directory(tmp_path).configuration
     assert configuration.registries["10.0.0.1:5000"].plain_http
     assert configuration.secrets.application == ("db_password",)
     assert configuration.provision.by == "opentofu"
@@ -103,9 +104,9 @@ def test_a_version_path_becomes_a_check_and_else_stays_a_comment(tmp_path: Path)
     write(tmp_path / "with", replace(ANSWERS, version_path="/v"))
     write(tmp_path / "without", ANSWERS)
 
-    checks = read_configuration(tmp_path / "with").verify.checks
+    checks = ConfigurationFile.in_directory(tmp_path / "with").configuration.verify.checks
     assert [check.http.url for check in checks if isinstance(check, HttpCheck)][-1] == "http://{vm_ip}/v"
-    assert len(read_configuration(tmp_path / "without").verify.checks) == len(checks) - 1
+    assert len(ConfigurationFile.in_directory(tmp_path / "without").configuration.verify.checks) == len(checks) - 1
     assert '# - http: {url: "http://{vm_ip}/api/version"' in (tmp_path / "without/fairlead.yaml").read_text()
 
 

@@ -8,9 +8,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fairlead import __version__
+from fairlead.config import layout
+from fairlead.config.load import load_configuration, read_file
 
 if TYPE_CHECKING:
     from fairlead.config.models import Configuration
@@ -62,24 +65,32 @@ class ConfigurationFile:
     deployer: str = ""
     known: Brief | None = None
 
+    @classmethod
+    def in_directory(cls, directory: Path) -> Self:
+        """The fairlead.yaml of a directory. Raises UnreadableFile."""
+        path = directory / layout.CONFIGURATION
+        return cls(read_file(path), str(path))
+
     @cached_property
     def configuration(self) -> "Configuration":
         """All of it. Raises UnreadableFile, InvalidYaml, InvalidSetting."""
-        from fairlead.config.load import load_configuration  # noqa: PLC0415
-
         return load_configuration(self.text, self.source).deployed_with(self.deployer)
 
     @cached_property
     def brief(self) -> Brief:
         """What provisioning needs of it: known, or read now. Raises what `configuration` raises."""
-        digest = digest_of(self.text, self.deployer)
-        return self.known if self.known and self.known.digest == digest else Brief.of(self.configuration, digest)
+        return self.remembered or Brief.of(self.configuration, self._digest)
+
+    @property
+    def remembered(self) -> Brief | None:
+        """What is known already, where it is of this very text."""
+        return self.known if self.known and self.known.digest == self._digest else None
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of all that a brief depends on, which is also the Fairlead that reads."""
+        return hashlib.sha256(f"{__version__}\n{self.deployer}\n".encode() + self.text).hexdigest()
 
     def deployed_with(self, deployer: str) -> Self:
         """The same with another deployer."""
         return replace(self, deployer=deployer) if deployer else self
-
-
-def digest_of(text: bytes, deployer: str) -> str:
-    """A digest of all that a brief depends on, which is also the Fairlead that reads."""
-    return hashlib.sha256(f"{__version__}\n{deployer}\n".encode() + text).hexdigest()

@@ -82,12 +82,6 @@ def load_configuration(text: bytes, source: str = layout.CONFIGURATION) -> "Conf
         raise _invalid_settings(document, error.errors(include_url=False)) from None
 
 
-def read_configuration(directory: Path) -> "Configuration":
-    """The fairlead.yaml of a directory. Raises as load_configuration does."""
-    path = directory / layout.CONFIGURATION
-    return load_configuration(read_file(path), str(path))
-
-
 def read_file(path: Path) -> bytes:
     """A configuration file's content. Raises UnreadableFile."""
     try:

@@ -10,7 +10,7 @@ from fairlead.config import layout
 from fairlead.deploy.private import private_directory
 from fairlead.errors import SiteFault
 from fairlead.pipeline.scope import Scope
-from fairlead.provision.ahead import NONE, HeadStart
+from fairlead.provision.ahead import NONE, HeadStart, directory_of
 from fairlead.provision.base import Machine, Provisioner, ProvisionRequest
 from fairlead.provision.static import StaticProvisioner
 
@@ -123,7 +123,7 @@ def provisioner_of(scope: Scope, vm_ip: str | None = None, ahead: HeadStart = NO
     from fairlead.provision.opentofu import OpentofuProvisioner  # noqa: PLC0415
 
     return OpentofuProvisioner(
-        variables.state / "provision" / brief.app / scope.environment,
+        directory_of(variables.state, brief.app, scope.environment),
         variables.opentofu,
         variables.cache,
         brief.refresh_after,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fairlead.config import layout
-from fairlead.config.file import Brief, ConfigurationFile, digest_of
-from fairlead.config.load import parse_yaml, read_file
+from fairlead.config.file import Brief, ConfigurationFile
+from fairlead.config.load import parse_yaml
 from fairlead.config.secrets import SecretClass
 from fairlead.config.variables import Variables
 from fairlead.deployment_repo.git import NO_ACCESS, Access, GitUrl
@@ -131,11 +131,10 @@ def _access(variables: Variables) -> Access:
 
 def _branch(place: Path, deployer: str, known: Brief | None) -> str:
     """The deployment branch's name, from the checkout's own fairlead.yaml; the rest of it is not looked at yet."""
-    source = place / layout.CONFIGURATION
-    text = read_file(source)
-    if known and known.digest == digest_of(text, deployer):
-        return known.branch
-    data = parse_yaml(text, str(source)).data
+    file = replace(ConfigurationFile.in_directory(place), deployer=deployer, known=known)
+    if file.remembered:
+        return file.remembered.branch
+    data = parse_yaml(file.text, file.source).data
     git = data.get("git") if isinstance(data, dict) else None
     branch = git.get("branch") if isinstance(git, dict) else None
     return branch if isinstance(branch, str) else "main"

@@ -26,7 +26,6 @@ from fairlead.provision.tofu import NO_CHANGES, Tofu, plan_argv, says
 
 _WITHIN = 2.0  # seconds more for the database, where it has not answered yet; then the request asks by itself
 _ENVIRONMENT = re.compile(r"[a-z0-9-]+", re.ASCII)
-_MADE = "provision"  # where, in the state directory, machines' directories are: APP/ENVIRONMENT
 _LAST = "last.json"  # what was asked last for an environment's machine: from where, and what fairlead.yaml said
 
 
@@ -59,11 +58,11 @@ class HeadStart:
 
     app: str = ""
     environment: str = ""
+    known: Brief | None = None
     database: Looking | None = None
     plan: Beside | None = None
     inputs: str = ""
     lock: IO[str] | None = None
-    known: Brief | None = None
 
     def seen(self, request: ProvisionRequest) -> Seen | None:
         """What the database says; None where it was not asked for this."""
@@ -96,15 +95,21 @@ def head_start(variables: Variables, place: str, environment: str, *, plan: bool
         begun = NONE
         with contextlib.suppress(FairleadError, OSError):  # whatever is wrong is told by the request itself
             if known := _last(variables.state, place, environment):
-                begun = HeadStart(known=known)
-                begin = _plan if plan else _look
-                begun = replace(begin(stack, variables, known.app, environment), known=known) if known.made else begun
+                begun = HeadStart(known.app, environment, known)
+                if known.made:
+                    begin = _plan if plan else _look
+                    begun = begin(stack, variables, begun)
         yield begun
+
+
+def directory_of(state: Path, app: str, environment: str) -> Path:
+    """Where what concerns an environment's machine is kept, in the state directory."""
+    return state / "provision" / app / environment
 
 
 def remember(state: Path, place: str, brief: Brief, environment: str) -> None:
     """Know the next time whose machine is asked for from there, and what fairlead.yaml says."""
-    path = state / _MADE / brief.app / environment / _LAST
+    path = directory_of(state, brief.app, environment) / _LAST
     text = json.dumps({"place": _named(place), "brief": asdict(brief)})
     with contextlib.suppress(OSError):
         if path.parent.is_dir() and not says(path, text):
@@ -115,7 +120,7 @@ def _last(state: Path, place: str, environment: str) -> Brief | None:
     """What was read of fairlead.yaml when the environment's machine was asked for from there."""
     if not _ENVIRONMENT.fullmatch(environment):
         return None
-    left = (state / _MADE).glob(f"*/{environment}/{_LAST}")
+    left = state.glob(str(directory_of(Path(), "*", environment) / _LAST))
     return next(filter(None, (_left_in(path, _named(place)) for path in left)), None)
 
 
@@ -130,29 +135,29 @@ def _named(place: str) -> str:
     return place if "://" in place else str(Path(place).absolute())
 
 
-def _look(stack: contextlib.ExitStack, variables: Variables, app: str, environment: str) -> HeadStart:
+def _look(stack: contextlib.ExitStack, variables: Variables, begun: HeadStart) -> HeadStart:
     secrets = variables.secrets.infrastructure()
     if STATE not in secrets:
-        return NONE
-    looking = Looking(Ledger(secrets[STATE], app, environment))
+        return begun
+    looking = Looking(Ledger(secrets[STATE], begun.app, begun.environment))
     stack.callback(looking.result)  # what still runs in a thread when Python ends, may end badly
-    return HeadStart(app, environment, looking)
+    return replace(begun, database=looking)
 
 
-def _plan(stack: contextlib.ExitStack, variables: Variables, app: str, environment: str) -> HeadStart:
+def _plan(stack: contextlib.ExitStack, variables: Variables, begun: HeadStart) -> HeadStart:
     """A plan of the code that was planned last, in its directory and under its lock, to no file."""
     secrets, mask = variables.secrets.infrastructure(), variables.secrets.mask()
-    directory = variables.state / _MADE / app / environment / "apply"
-    tofu = Tofu(directory, environment, variables.opentofu, secrets, mask, variables.cache)
+    directory = directory_of(variables.state, begun.app, begun.environment) / "apply"
+    tofu = Tofu(directory, begun.environment, variables.opentofu, secrets, mask, variables.cache)
     if STATE not in secrets or not tofu.lock.is_file():
-        return NONE
+        return begun
     with contextlib.ExitStack() as own:  # what is not begun must not keep the lock from the request itself
         lock = own.enter_context(tofu.lock.open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not tofu.is_settled():
-            return NONE
-        tfvars = layout.tfvars_file(environment, variables.tfvars_file)
+            return begun
+        tfvars = layout.tfvars_file(begun.environment, variables.tfvars_file)
         inputs = inputs_in(tofu.configuration, tfvars, secrets)
         planning = own.enter_context(tofu.beside(plan_argv(tfvars)))
         stack.push(own.pop_all())
-        return HeadStart(app, environment, plan=planning, inputs=inputs, lock=lock)
+        return replace(begun, plan=planning, inputs=inputs, lock=lock)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fairlead.config import layout
 from fairlead.config.file import ConfigurationFile
-from fairlead.config.load import read_file
 from fairlead.config.models import Configuration
 from fairlead.deployment_repo.permissions import try_commit, try_push
 from fairlead.deployment_repo.repository import NOTES, Repository
@@ -18,9 +17,9 @@ REMOTE = "git remote"
 
 def configuration_here(place: Path) -> tuple[ConfigurationFile | None, Fact]:
     """The working tree's fairlead.yaml; None where it cannot be used."""
-    path = place / layout.CONFIGURATION
     try:
-        return _read(ConfigurationFile(read_file(path), str(path))), Fact(HERE, True, str(path))
+        file = _read(ConfigurationFile.in_directory(place))
+        return file, Fact(HERE, True, file.source)
     except FairleadError as error:
         return None, fails(HERE, error, configuration=True)
 
